@@ -1,0 +1,1 @@
+"""The PKI engine: issuers, roles, issuance, revocation and CRLs. Every signature comes from a managed key."""

@@ -1,0 +1,1 @@
+"""All that an engine, a key provider or an extension may import from the host."""

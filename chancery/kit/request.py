@@ -1,0 +1,113 @@
+"""What a handler is given and what it gives back. Neither knows HTTP."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+
+class Operation(Enum):
+    """What a client wants done with a path. PUT and POST are the same."""
+
+    READ = "read"
+    LIST = "list"
+    CREATE = "create"
+    UPDATE = "update"
+    PATCH = "patch"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the token behind the request, without the token itself."""
+
+    accessor: str
+    display_name: str
+    policies: tuple[str, ...]
+    token_hash: bytes = b""
+    entity_id: str = ""
+    is_root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One authorised request on its way to an engine."""
+
+    id: str
+    operation: Operation
+    path: str
+    """The path below the mount, without a leading slash."""
+    mount_path: str
+    """Where the engine is mounted, with its trailing slash: `pki/`."""
+    raw: Mapping[str, Any]
+    """Path captures over body over query, as submitted."""
+    now: datetime
+    caller: Caller | None = None
+    """None only on routes that are declared unauthenticated."""
+    namespace: str = ""
+    """Path of the namespace, `""` for root."""
+    remote_address: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    token: str = ""
+    """The caller's token itself, filled in only for the token store's own routes and sys; empty for engines."""
+
+    @property
+    def authenticated(self) -> Caller:
+        """Return the caller of a route that demands one."""
+        assert self.caller is not None, "only unauthenticated routes have no caller"
+        return self.caller
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """A token that a request gave birth to or renewed, as the envelope's `auth` renders it."""
+
+    client_token: str
+    accessor: str
+    policies: Sequence[str]
+    token_policies: Sequence[str]
+    lease_duration: int
+    renewable: bool
+    token_type: str
+    metadata: Mapping[str, str] | None = None
+    identity_policies: Sequence[str] | None = None
+    entity_id: str = ""
+    orphan: bool = False
+    num_uses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer in Vault's envelope. `data` None renders as null; handlers return None itself for 204."""
+
+    data: Mapping[str, Any] | None = None
+    warnings: Sequence[str] = ()
+    auth: Auth | None = None
+    status: int = 200
+    flat: bool = False
+    """Render the members of `data` at the top level as well, as some `sys` answers do."""
+    bare: bool = False
+    """Render `data` alone, without the envelope: `sys/health`, `sys/seal-status`, `sys/init`, `sys/leader`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """An answer that is not JSON: DER, PEM, text. An empty body with status 200 becomes 204."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Reply | RawReply | None
+
+
+def listing(keys: Sequence[str], key_info: Mapping[str, Any] | None = None) -> Reply:
+    """Render the answer to LIST. Raises NotFound when there is nothing, as Vault answers 404 to that."""
+    from chancery.kit.errors import NotFound
+
+    if not keys:
+        raise NotFound
+    return Reply({"keys": list(keys)} if key_info is None else {"keys": list(keys), "key_info": dict(key_info)})

@@ -1,0 +1,24 @@
+"""The barrier as engines see it: secrets go in sealed to the place where they live."""
+
+from typing import Protocol
+
+
+class Barrier(Protocol):
+    """AES-256-GCM under the current keyring. Raises `Sealed` while the server is sealed."""
+
+    @property
+    def is_sealed(self) -> bool:
+        """Tell whether the keyring is out of reach."""
+        ...
+
+    def seal(self, plaintext: bytes, context: bytes) -> bytes:
+        """Encrypt, bound to `context` (where the value will live)."""
+        ...
+
+    def open(self, ciphertext: bytes, context: bytes) -> bytes:
+        """Decrypt. Raises Corrupted when the text or its context is not what was sealed."""
+        ...
+
+    def derive(self, purpose: bytes) -> bytes:
+        """Return 32 bytes that depend only on the root of the barrier and the purpose; stable across rotation."""
+        ...
