@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: servers, harnesses, fixtures. Never imported by the product."""
