@@ -1,0 +1,34 @@
+"""Engines, extensions and development set-ups, found through entry points. Nothing registers itself on import."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import cast
+
+from chancery.kit.engine import DevSetup, EngineType, ExtensionType
+from chancery.kit.storage import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What is installed, by name."""
+
+    engines: Mapping[str, EngineType]
+    extensions: Sequence[ExtensionType]
+
+    @classmethod
+    def installed(cls) -> "Catalog":
+        """Load every declared engine and extension."""
+        engines = [cast(EngineType, point.load()) for point in entry_points(group="chancery.engines")]
+        extensions = [cast(ExtensionType, point.load()) for point in entry_points(group="chancery.extensions")]
+        return cls({engine.name: engine for engine in engines}, tuple(extensions))
+
+    def schemas(self) -> list[Schema]:
+        """Return the tables that installed components bring along."""
+        components: list[EngineType | ExtensionType] = [*self.engines.values(), *self.extensions]
+        return [component.schema for component in components if component.schema is not None]
+
+
+def dev_setups() -> dict[str, DevSetup]:
+    """Load what prepares a development server, by entry-point name."""
+    return {point.name: cast(DevSetup, point.load()) for point in entry_points(group="chancery.dev_setups")}

@@ -1,0 +1,149 @@
+"""Mounts as durable things: enable, tune, disable, and opening them all after an unseal.
+
+Disabling is intent, act, result: the record is marked first, so a crash half-way is finished at the next start.
+"""
+
+import logging
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from chancery.kit.clock import Clock
+from chancery.kit.engine import ROOT_NAMESPACE, Engine, EngineType, Mount, MountConfig, MountContext, Services
+from chancery.kit.errors import BadInput
+from chancery.kit.sealing import Barrier
+from chancery.kit.storage import ABSENT, Database, Document, DocumentMoved, Documents, Stored
+from chancery.routing.router import Router
+from chancery.routing.table import Mounted, MountTable
+
+_log = logging.getLogger(__name__)
+
+_PROTECTED = ("sys/", "auth/", "cubbyhole/", "identity/", "audit/")
+
+
+class MountRecord(Stored):
+    """A mount as it is kept; the document's name is its path."""
+
+    mount: Mount
+    disabling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every mount is given, apart from its own documents."""
+
+    documents: Callable[[str], Documents]
+    """Documents by scope."""
+    database: Database
+    barrier: Barrier
+    clock: Clock
+    services: Services
+    default_lease_ttl: int
+    max_lease_ttl: int
+
+
+class MountService:
+    """Keeps the mount table in step with its records, on behalf of the root namespace."""
+
+    def __init__(self, table: MountTable, engines: Mapping[str, EngineType], world: World) -> None:
+        self._table = table
+        self._engines = engines
+        self._world = world
+        self._records = world.documents(f"system/{ROOT_NAMESPACE}").collection("mount", MountRecord)
+
+    def all(self, namespace_id: str) -> list[Mount]:
+        """Return the mounts of a namespace, built-in ones included."""
+        return self._table.all(namespace_id)
+
+    async def open_all(self) -> None:
+        """Open every recorded mount; finish what was being disabled. Called after unseal."""
+        for document in await self._records.all():
+            if document.value.disabling:
+                await self._finish_disable(document)
+            elif document.value.mount.type in self._engines:
+                await self._open(document.value.mount)
+            else:
+                _log.error("mount %s: no installed engine has its type %s", document.name, document.value.mount.type)
+
+    async def close_all(self) -> None:
+        """Stop every engine and empty the table. Called at seal and shutdown."""
+        mounted = list(self._table)
+        self._table.clear()
+        for each in mounted:
+            await each.engine.stop()
+
+    async def enable(self, mount: Mount) -> None:
+        """Record and open a new mount. Raises BadInput when the path is taken or the type unknown."""
+        engine_type = self._engines.get(mount.type)
+        if engine_type is None:
+            known = ", ".join(sorted(self._engines))
+            raise BadInput(f"plugin not found in the catalog: {mount.type} (installed: {known})")
+        if mount.path.startswith(_PROTECTED):
+            raise BadInput(f'cannot mount "{mount.path}"')
+        conflict = self._table.conflict(mount.namespace_id, mount.path)
+        if conflict is not None:
+            raise BadInput(f"path is already in use at {conflict}")
+        try:
+            await self._records.put(mount.path, MountRecord(mount=mount), expected=ABSENT)
+        except DocumentMoved:
+            raise BadInput(f"path is already in use at {mount.path}") from None
+        await self._open(mount)
+
+    async def tune(self, path: str, config: MountConfig, description: str, options: Mapping[str, str]) -> None:
+        """Replace the tunable part of a mount. Raises BadInput for built-in mounts."""
+        document = await self._records.get(path)
+        mounted = self._table.get(ROOT_NAMESPACE, path)
+        if document is None or mounted is None:
+            raise BadInput(f'cannot tune "{path}"')
+        tuned = replace(mounted.mount, config=config, description=description, options=dict(options))
+        await self._records.put(path, MountRecord(mount=tuned), expected=document.version)
+        mounted.mount = tuned
+
+    async def disable(self, path: str) -> None:
+        """Take a mount away with everything it stored; silently fine when there is none, as in Vault."""
+        if path.startswith(_PROTECTED):
+            raise BadInput(f'cannot unmount "{path}"')
+        document = await self._records.get(path)
+        if document is None:
+            return
+        record = MountRecord(mount=document.value.mount, disabling=True)
+        marked = await self._records.put(path, record, expected=document.version)
+        await self._finish_disable(marked)
+
+    async def _finish_disable(self, document: Document[MountRecord]) -> None:
+        mount = document.value.mount
+        mounted = self._table.remove(mount.namespace_id, mount.path)
+        engine = mounted.engine if mounted is not None else self._build(mount)[0]
+        if mounted is not None:
+            await engine.stop()
+        await engine.erase()
+        await self._world.documents(f"mount/{mount.uuid}").erase()
+        await self._records.delete(document.name, expected=document.version)
+
+    async def _open(self, mount: Mount) -> None:
+        engine, cell = self._build(mount)
+        mounted = Mounted(mount, engine, Router(engine.routes()))
+        cell.append(mounted)
+        await engine.start()
+        self._table.put(mounted)
+
+    def _build(self, mount: Mount) -> tuple[Engine, list[Mounted]]:
+        cell: list[Mounted] = []
+        world = self._world
+        context = MountContext(
+            mount=lambda: cell[0].mount if cell else mount,
+            documents=world.documents(f"mount/{mount.uuid}"),
+            database=world.database,
+            barrier=world.barrier,
+            clock=world.clock,
+            services=world.services,
+            default_lease_ttl=world.default_lease_ttl,
+            max_lease_ttl=world.max_lease_ttl,
+        )
+        return self._engines[mount.type].open(context), cell
+
+
+def new_identity(mount_type: str) -> tuple[str, str]:
+    """Return a fresh uuid and accessor for a mount of a type."""
+    return str(uuid.uuid4()), f"{mount_type}_{secrets.token_hex(4)}"

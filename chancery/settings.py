@@ -1,0 +1,228 @@
+"""The configuration file: YAML, every default documented in `config/chancery.yaml`, every error reported at once.
+
+A wrong or unknown setting stops the server before it listens.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from chancery.kit.engine import KmsLibrary
+from chancery.kit.params import parse_duration, problems_of
+
+DEFAULT_MAX_REQUEST_SIZE = 32 * 1024 * 1024
+DEFAULT_LEASE_TTL = 32 * 24 * 3600
+
+Seconds = Annotated[int, BeforeValidator(parse_duration), Field(gt=0)]
+
+
+class SettingsError(Exception):
+    """The configuration is unusable. `problems` has one line for each wrong setting."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listener(_Section):
+    """One address to listen on. TLS 1.2 or newer unless `tls_disable` says otherwise."""
+
+    address: str = "127.0.0.1:8200"
+    tls_disable: bool = False
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = None
+    """When given, clients may present a certificate of this CA."""
+    tls_require_and_verify_client_cert: bool = False
+    tls_min_version: Literal["tls12", "tls13"] = "tls12"
+
+    @field_validator("address")
+    @classmethod
+    def _host_and_port(cls, address: str) -> str:
+        host, separator, port = address.rpartition(":")
+        if not separator or not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("expected HOST:PORT, such as 127.0.0.1:8200 or [::1]:8200")
+        return address
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        has_files = self.tls_cert_file is not None and self.tls_key_file is not None
+        if not self.tls_disable and not has_files:
+            raise ValueError("tls_cert_file and tls_key_file are needed, or tls_disable: true")
+        if self.tls_disable and (self.tls_cert_file or self.tls_key_file or self.tls_client_ca_file):
+            raise ValueError("tls_disable contradicts tls_cert_file, tls_key_file and tls_client_ca_file")
+        if self.tls_require_and_verify_client_cert and self.tls_client_ca_file is None:
+            raise ValueError("tls_require_and_verify_client_cert needs tls_client_ca_file")
+        for name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
+            file = getattr(self, name)
+            if file is not None and not file.is_file():
+                raise ValueError(f"{name}: no such file: {file}")
+        return self
+
+    @property
+    def host(self) -> str:
+        """Return the host part, without the brackets of IPv6."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Return the port."""
+        return int(self.address.rpartition(":")[2])
+
+
+class Storage(_Section):
+    """Where everything durable lives."""
+
+    url: str
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if not url.startswith("sqlite:///"):
+            raise ValueError("expected sqlite:///RELATIVE/FILE or sqlite:////ABSOLUTE/FILE")
+        if url.removeprefix("sqlite:///") in {"", ":memory:"}:
+            raise ValueError("names no file; storage is always durable")
+        return url
+
+    @property
+    def path(self) -> Path:
+        """Return the database file."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+
+class Seal(_Section):
+    """How the root key is kept."""
+
+    type: Literal["shamir"] = "shamir"
+
+
+class KmsLibrarySettings(_Section):
+    """One PKCS#11 module that managed keys may name."""
+
+    type: Literal["pkcs11"]
+    name: Annotated[str, Field(pattern=r"^\w[\w.\-]{0,127}$")]
+    library: Path
+    environment: dict[str, str] = {}
+    """Variables for the signer process of this library alone."""
+    max_parallel: Annotated[int, Field(ge=1, le=64)] = 1
+    """Signer processes a token; a managed key may ask for more with its own max_parallel."""
+    timeout: Seconds = 10
+
+    @field_validator("library")
+    @classmethod
+    def _absolute(cls, library: Path) -> Path:
+        if not library.is_absolute():
+            raise ValueError("expected an absolute path")
+        if not library.is_file():
+            raise ValueError(f"no such file: {library}")
+        return library
+
+
+class Limits(_Section):
+    """What one client may ask of the server."""
+
+    max_request_size: Annotated[int, Field(ge=1024, le=1 << 30)] = DEFAULT_MAX_REQUEST_SIZE
+    """Bytes of a request's body."""
+    max_request_duration: Seconds = 90
+    """Seconds until an unfinished request is answered with 503."""
+    max_header_size: Annotated[int, Field(ge=1024, le=1 << 20)] = 8190
+    """Bytes of the request line, and of each header."""
+    keepalive_timeout: Seconds = 75
+    """Seconds that an idle connection stays open."""
+    shutdown_timeout: Seconds = 30
+    """Seconds that running requests get after SIGTERM."""
+
+
+class Log(_Section):
+    """What the server says about itself, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(_Section):
+    """The whole file."""
+
+    listeners: Annotated[list[Listener], Field(min_length=1)]
+    storage: Storage
+    seal: Seal = Seal()
+    kms_libraries: list[KmsLibrarySettings] = []
+    log: Log = Log()
+    workers: Literal[1] = 1
+    limits: Limits = Limits()
+    default_lease_ttl: Seconds = DEFAULT_LEASE_TTL
+    max_lease_ttl: Seconds = DEFAULT_LEASE_TTL
+    cluster_name: Annotated[str, Field(max_length=128)] = "chancery"
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _one_worker(cls, workers: object) -> object:
+        if isinstance(workers, int) and workers > 1:
+            raise ValueError("this release serves with 1 worker process; remove the setting or set 1")
+        return workers
+
+    @field_validator("kms_libraries")
+    @classmethod
+    def _unique_names(cls, libraries: list[KmsLibrarySettings]) -> list[KmsLibrarySettings]:
+        names = [library.name.lower() for library in libraries]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"names are compared without case and must be unique; used twice: {', '.join(twice)}")
+        return libraries
+
+    @model_validator(mode="after")
+    def _ttls_in_order(self) -> Self:
+        if self.default_lease_ttl > self.max_lease_ttl:
+            raise ValueError("default_lease_ttl is greater than max_lease_ttl")
+        return self
+
+    def libraries(self) -> tuple[KmsLibrary, ...]:
+        """Return the PKCS#11 modules as the kit describes them."""
+        return tuple(
+            KmsLibrary(
+                name=library.name,
+                type=library.type,
+                library=library.library,
+                environment=dict(library.environment),
+                max_parallel=library.max_parallel,
+                timeout=float(library.timeout),
+            )
+            for library in self.kms_libraries
+        )
+
+
+def load(path: Path) -> Settings:
+    """Read and validate a configuration file. Raises SettingsError with every problem."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}: cannot be read: {error}"]) from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError([f"{path}: is not YAML: {error}"]) from None
+    return parse(document, str(path))
+
+
+def parse(document: Any, origin: str) -> Settings:
+    """Validate a parsed document; `origin` names it in errors. Raises SettingsError with every problem."""
+    if not isinstance(document, dict):
+        raise SettingsError([f"{origin}: expected a map of settings"])
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError([f"{origin}: {problem}" for problem in problems_of(error)]) from None

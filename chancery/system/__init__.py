@@ -1,0 +1,1 @@
+"""The `sys/` mount: status, init and seal, mounts, OpenAPI. Policies' and extensions' routes join it here."""
