@@ -1,0 +1,46 @@
+"""`python -m bench`: every figure of the comparison with OpenBao, one line each."""
+
+import argparse
+import os
+import platform
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench import scenarios
+from bench.contenders import open_all
+from bench.measure import Effort, measure
+
+_RESULTS = Path(__file__).with_name("results")
+"""Databases lie here, on the disk of the checkout: /tmp may be memory, where durability costs nothing."""
+
+
+def main() -> None:
+    """Run the scenarios that the command line names."""
+    options = _options()
+    effort = Effort(rounds=options.rounds, seconds=options.seconds)
+    chosen = [getattr(scenarios, name)(tuple(options.concurrency)) for name in options.scenario]
+    _RESULTS.mkdir(exist_ok=True)
+    print(
+        f"# {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+        f"medians of {effort.rounds} rounds of {effort.seconds} s; ratio > 1 is in our favour",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory(dir=_RESULTS) as directory, ExitStack() as stack:
+        contenders = open_all(stack, options.contender, Path(directory))
+        for scenario in chosen:
+            measure(scenario, contenders, effort, lambda line: print(line, flush=True))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Compare Chancery with OpenBao on this machine.")
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "3")))
+    parser.add_argument("--seconds", type=int, default=int(os.environ.get("BENCH_SECONDS", "5")))
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--scenario", nargs="+", choices=["sign", "issue"], default=["sign"])
+    parser.add_argument("--contender", nargs="+", choices=["ours", "peer"], default=["ours", "peer"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
