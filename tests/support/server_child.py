@@ -87,12 +87,12 @@ class Child:
         """Send a signal to the process alone, not to its children."""
         self._process.send_signal(number)
 
-    def wait(self, deadline: float = START_DEADLINE) -> int:
-        """Wait for the end and return the exit status. Raises ServerFailed when it outlives the deadline."""
+    def wait(self, deadline: float | None = START_DEADLINE) -> int:
+        """Wait for the end and return the exit status. Raises ServerFailed when it outlives the deadline, if any."""
         try:
             return self._process.wait(deadline)
         except subprocess.TimeoutExpired:
-            raise ServerFailed(f"still runs after {deadline:.0f} s:\n{self.output()[-4000:]}") from None
+            raise ServerFailed(f"still runs after {deadline} s:\n{self.output()[-4000:]}") from None
 
     def terminate(self) -> int:
         """Ask for an orderly end with SIGTERM and return the exit status."""

@@ -1,0 +1,1 @@
+"""What developers run from the Makefile. The product imports nothing from here."""
