@@ -30,7 +30,8 @@ bench: venv apt-run ## measure against OpenBao on this machine, in one run
 	@$(BIN)/python -m bench
 
 kill-nine: venv apt ## 200 rounds of kill -9 under load: nothing acknowledged may be lost
-	CHANCERY_KILL_ROUNDS=200 $(BIN)/python -m pytest -q -s tests/integration/test_kill_nine.py
+	CHANCERY_KILL_ROUNDS=200 $(BIN)/python -m pytest -q -o log_cli_level=INFO -o log_cli=true \
+		tests/integration/test_kill_nine.py
 
 venv: $(INSTALLED) ## make the virtual environment
 

@@ -1,9 +1,10 @@
 """CPU time of a process and everything below it, by thread, from /proc. Microseconds; the kernel counts in ticks."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.server_child import process_tree
 
 _TICK = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -23,19 +24,12 @@ class Snapshot:
 def snapshot(pid: int) -> Snapshot:
     """Measure a process and its descendants. Threads that ended meanwhile are not seen: servers keep theirs."""
     threads: dict[tuple[str, int, int], int] = {}
-    for member in _tree(pid):
+    for member in process_tree(pid):
         label = _label(member)
         for task in Path(f"/proc/{member}/task").iterdir():
             fields = (task / "stat").read_text().rpartition(")")[2].split()
             threads[label, member, int(task.name)] = (int(fields[11]) + int(fields[12])) * _TICK
     return Snapshot(threads)
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _tree(int(child))
 
 
 def _label(pid: int) -> str:
