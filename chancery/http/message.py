@@ -81,17 +81,15 @@ def _demand_merge_patch(request: web.BaseRequest) -> None:
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes:
     """Read the body, never more than `limit` bytes of it. Raises PayloadTooLarge."""
-    if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
-    if not request.can_read_body:
-        return b""
     content = request.content
-    body = await content.readany()
-    if content.at_eof():
+    if content.is_eof():
+        body = content.read_nowait()
         if len(body) > limit:
             raise _too_large(limit)
         return body
-    pieces, size = [body], len(body)
+    if request.content_length is not None and request.content_length > limit:
+        raise _too_large(limit)
+    pieces, size = [], 0
     while not content.at_eof():
         piece = await content.readany()
         size += len(piece)

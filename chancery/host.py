@@ -1,0 +1,210 @@
+"""The host put together: storage, seal, tokens, policies, mounts and extensions, from closed to open and back.
+
+States: closed -> (open) -> sealed -> (unseal) -> serving -> (seal) -> sealed -> (close) -> closed.
+"""
+
+import asyncio
+import logging
+
+from chancery.access import Access
+from chancery.auth.engine import TokenEngine
+from chancery.auth.store import TokenStore
+from chancery.kit.clock import Clock
+from chancery.kit.engine import ROOT_NAMESPACE, Engine, HostContext, Mount
+from chancery.kit.errors import NotInitialized, Sealed
+from chancery.kit.route import Route
+from chancery.pipeline import Message, Pipeline, Served
+from chancery.plugins import Catalog
+from chancery.policy.routes import PolicyRoutes
+from chancery.policy.store import PolicyStore
+from chancery.routing.mounts import MountService, World
+from chancery.routing.router import Router
+from chancery.routing.table import Mounted, MountTable
+from chancery.seal.service import SealService, SealStatus
+from chancery.services import OfferedServices
+from chancery.settings import Settings
+from chancery.storage.documents import DocumentStore
+from chancery.storage.migrate import migrate
+from chancery.storage.schema import HOST
+from chancery.storage.sqlite import SqliteDatabase
+from chancery.system.engine import SystemEngine
+from chancery.system.mounts import MountRoutes
+from chancery.system.openapi import OpenApiRoutes
+from chancery.system.status import StatusRoutes
+
+_log = logging.getLogger(__name__)
+
+
+class Host:
+    """One server process without its sockets."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, clock: Clock) -> None:
+        self._settings = settings
+        self._libraries = settings.libraries()
+        self._catalog = catalog
+        self._clock = clock
+        self._transition = asyncio.Lock()
+        self._serving = False
+        self._database = SqliteDatabase(settings.storage.path)
+        self._seal = SealService(self._database, clock)
+        self._store = DocumentStore(self._database, self._seal.barrier)
+        self._policies = PolicyStore(self._store.scope(f"policy/{ROOT_NAMESPACE}"))
+        self._tokens = TokenStore(
+            self._database,
+            self._store.scope(f"token/{ROOT_NAMESPACE}"),
+            self._seal.barrier,
+            clock,
+            default_ttl=settings.default_lease_ttl,
+            max_ttl=settings.max_lease_ttl,
+        )
+        self._access = Access(self._tokens, self._policies, clock)
+        self._table = MountTable()
+        self._services = OfferedServices()
+        self._mounts = MountService(self._table, catalog.engines, self._world())
+        self._extensions = [extension.open(self._extension_context(extension.name)) for extension in catalog.extensions]
+        for extension in self._extensions:
+            self._services.offer(extension)
+        self._status = StatusRoutes(self, clock, settings.cluster_name)
+        self._bootstrap = Router(self._status.routes())
+        self._pipeline = Pipeline(self._table, self._access, clock)
+
+    async def open(self) -> None:
+        """Open the database, bring its schema up to date and read the seal's configuration. Ends sealed."""
+        await self._database.open()
+        await migrate(self._database, [HOST, *self._catalog.schemas()])
+        await self._seal.load()
+
+    async def close(self) -> None:
+        """Seal, then close the database once everything accepted is durable."""
+        async with self._transition:
+            await self._stop_serving()
+            self._seal.seal()
+        await self._database.close()
+
+    async def serve(self, message: Message) -> Served:
+        """Answer one request. Raises the errors of `chancery.kit.errors`."""
+        if self._serving:
+            return await self._pipeline.serve(message)
+        return await self._serve_sealed(message)
+
+    async def reload(self, settings: Settings) -> None:
+        """Take over what SIGHUP may change: the PKCS#11 libraries."""
+        self._libraries = settings.libraries()
+        for extension in self._extensions:
+            await extension.reload()
+
+    def status(self) -> SealStatus:
+        """Return the state of the seal."""
+        return self._seal.status()
+
+    async def initialize(self, shares: int, threshold: int, *, root_token: str = "") -> tuple[list[bytes], str]:
+        """Create the barrier and the first root token. Returns the unseal shares and the token; ends sealed."""
+        async with self._transition:
+            pieces = await self._seal.initialize(shares, threshold)
+            for piece in pieces[:threshold]:
+                await self._seal.unseal(piece)
+            try:
+                created = await self._tokens.create_root(token_id=root_token)
+            finally:
+                self._forget()
+            return pieces, created.token
+
+    async def unseal(self, share: bytes) -> SealStatus:
+        """Take one share; opens mounts and extensions once there are enough."""
+        async with self._transition:
+            if not self._seal.status().sealed:
+                return self._seal.status()
+            status = await self._seal.unseal(share)
+            if not status.sealed:
+                await self._start_serving()
+            return status
+
+    async def reset_unseal(self) -> SealStatus:
+        """Forget the shares given so far."""
+        self._seal.reset()
+        return self._seal.status()
+
+    async def seal(self) -> None:
+        """Stop serving and forget every key."""
+        async with self._transition:
+            await self._stop_serving()
+            self._forget()
+            _log.info("sealed")
+
+    async def ensure_root_token(self, token: str) -> str:
+        """Return `token` if it is valid, else create a root token with that text (any text when empty)."""
+        if token and await self._tokens.lookup(token, self._clock.now()) is not None:
+            return token
+        return (await self._tokens.create_root(token_id=token)).token
+
+    async def _serve_sealed(self, message: Message) -> Served:
+        prefix, _, below = message.path.partition("/")
+        match = self._bootstrap.match(below) if prefix == "sys" else None
+        if match is None or not match.route.unauthenticated:
+            raise Sealed if self._seal.status().initialized else NotInitialized
+        return await self._pipeline.serve_sealed(message, match)
+
+    async def _start_serving(self) -> None:
+        try:
+            await self._policies.start()
+            for extension in self._extensions:
+                await extension.start()
+            self._mount_builtin("sys/", "system", SystemEngine(self._system_routes()))
+            self._mount_builtin(
+                "auth/token/", "token", TokenEngine(self._tokens, self._policies, self._access.has_sudo)
+            )
+            await self._mounts.open_all()
+        except BaseException:
+            await self._stop_serving()
+            self._forget()
+            raise
+        self._serving = True
+        _log.info("unsealed; %d mounts", len(self._mounts.all(ROOT_NAMESPACE)))
+
+    async def _stop_serving(self) -> None:
+        self._serving = False
+        await self._mounts.close_all()
+        for extension in self._extensions:
+            await extension.stop()
+
+    def _forget(self) -> None:
+        self._seal.seal()
+        self._store.forget()
+        self._tokens.forget()
+        self._policies.forget()
+
+    def _mount_builtin(self, path: str, kind: str, engine: Engine) -> None:
+        mount = Mount(uuid=f"builtin-{kind}", accessor=f"{kind}_builtin", path=path, type=kind)
+        self._table.put(Mounted(mount, engine, Router(engine.routes())))
+
+    def _system_routes(self) -> list[Route]:
+        settings = self._settings
+        mounts = MountRoutes(self._mounts, self._access, settings.default_lease_ttl, settings.max_lease_ttl)
+        return [
+            *self._status.routes(),
+            *mounts.routes(),
+            *OpenApiRoutes(self._table).routes(),
+            *PolicyRoutes(self._policies, self._tokens).routes(),
+            *(route for extension in self._extensions for route in extension.routes()),
+        ]
+
+    def _world(self) -> World:
+        return World(
+            documents=self._store.scope,
+            database=self._database,
+            barrier=self._seal.barrier,
+            clock=self._clock,
+            services=self._services,
+            default_lease_ttl=self._settings.default_lease_ttl,
+            max_lease_ttl=self._settings.max_lease_ttl,
+        )
+
+    def _extension_context(self, name: str) -> HostContext:
+        return HostContext(
+            documents=lambda namespace_id: self._store.scope(f"{name}/{namespace_id}"),
+            database=self._database,
+            barrier=self._seal.barrier,
+            clock=self._clock,
+            mounts=self._mounts,
+            kms_libraries=lambda: self._libraries,
+        )

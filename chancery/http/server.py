@@ -1,0 +1,126 @@
+"""Listening sockets and the one handler behind them.
+
+aiohttp's low-level server is used without its application, router and middlewares: every path is Vault's, the routing
+is ours, and the hot path pays for nothing else.
+"""
+
+import asyncio
+import itertools
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from chancery.http.deadlines import Deadlines
+from chancery.http.envelope import render
+from chancery.http.errors import failure
+from chancery.http.message import read_message
+from chancery.http.tls import context_for, load_files
+from chancery.kit.errors import NotFound
+from chancery.kit.request import RawReply
+from chancery.pipeline import Message, Served
+from chancery.settings import Limits, Listener, SettingsError
+
+_BACKLOG = 1024
+_JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+_TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+
+
+class HttpServer:
+    """Serves messages over HTTP until closed."""
+
+    def __init__(self, serve: Callable[[Message], Awaitable[Served]], limits: Limits) -> None:
+        self._serve = serve
+        self._limits = limits
+        self._server = web.Server(
+            self._handle,
+            access_log=None,
+            keepalive_timeout=float(limits.keepalive_timeout),
+            max_line_size=limits.max_header_size,
+            max_field_size=limits.max_header_size,
+        )
+        self._ids = RequestIds()
+        self._deadlines = Deadlines(float(limits.max_request_duration))
+        self._sockets: list[asyncio.Server] = []
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    async def listen(self, listener: Listener) -> int:
+        """Open a listener and return its port. Raises SettingsError when the address or the files are unusable."""
+        context = context_for(listener)
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(
+                self._server, listener.host, listener.port, ssl=context, backlog=_BACKLOG, reuse_address=True
+            )
+        except OSError as error:
+            raise SettingsError([f"cannot listen on {listener.address}: {error.strerror or error}"]) from None
+        self._sockets.append(server)
+        if context is not None:
+            self._contexts[listener.address] = context
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    def reload_tls(self, listeners: Sequence[Listener]) -> None:
+        """Load the TLS files of open listeners again. Raises SettingsError naming the listener at fault."""
+        for listener in listeners:
+            context = self._contexts.get(listener.address)
+            if context is not None and not listener.tls_disable:
+                load_files(context, listener)
+
+    async def close(self) -> None:
+        """Stop accepting, let running requests finish within the configured time, then close."""
+        for server in self._sockets:
+            server.close()
+        await self._server.shutdown(float(self._limits.shutdown_timeout))
+        self._deadlines.close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        request_id = self._ids.next()
+        headers = CIMultiDict(_JSON_HEADERS)
+        if request.secure:
+            headers.update(_TLS_HEADERS)
+        try:
+            self._deadlines.begin(request.task)
+            status, body = await self._answer(request, request_id, headers)
+        except asyncio.CancelledError:
+            status, body = _failed(self._deadlines.missed(request.task), request_id, headers)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever happens, the client gets an answer
+            status, body = _failed(error, request_id, headers)
+        finally:
+            self._deadlines.end(request.task)
+        if not body:
+            headers.popall("Content-Type", None)
+        return web.Response(status=status, body=body, headers=headers)
+
+    async def _answer(self, request: web.BaseRequest, request_id: str, headers: CIMultiDict[str]) -> tuple[int, bytes]:
+        if not request.raw_path.startswith("/v1/"):
+            raise NotFound("the API is served below /v1/")
+        message = await read_message(request, request_id, self._limits.max_request_size)
+        served = await self._serve(message)
+        status, body, content_type = render(served.answer, request_id, served.mount_type)
+        if isinstance(served.answer, RawReply):
+            headers.update(served.answer.headers)
+        if content_type:
+            headers["Content-Type"] = content_type
+        return status, body
+
+
+def _failed(error: Exception, request_id: str, headers: CIMultiDict[str]) -> tuple[int, bytes]:
+    rendered = failure(error, request_id)
+    headers.update(rendered.headers)
+    return rendered.status, rendered.body
+
+
+class RequestIds:
+    """Unique identifiers in the shape of a UUID: random for the process, counted within it."""
+
+    def __init__(self) -> None:
+        digits = os.urandom(10).hex()
+        self._prefix = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-"
+        self._count = itertools.count(1)
+
+    def next(self) -> str:
+        """Return the next identifier."""
+        return f"{self._prefix}{next(self._count):012x}"

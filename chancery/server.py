@@ -1,0 +1,111 @@
+"""The server process: settings in, sockets out; SIGHUP reloads, SIGTERM and SIGINT drain."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import uvloop
+
+from chancery import logs
+from chancery.host import Host
+from chancery.http.server import HttpServer
+from chancery.kit.clock import SystemClock
+from chancery.kit.errors import ChanceryError
+from chancery.plugins import Catalog
+from chancery.settings import Listener, Settings, SettingsError, load
+
+_log = logging.getLogger(__name__)
+
+Reread = Callable[[], Settings]
+OnOpen = Callable[["ServerProcess", Sequence[str]], Awaitable[None]]
+"""Called once the sockets listen, with the URLs."""
+
+
+class ServerProcess:
+    """One running server: a host behind its listeners."""
+
+    def __init__(self, settings: Settings, reread: Reread | None = None) -> None:
+        self._settings = settings
+        self._reread = reread
+        self.host = Host(settings, Catalog.installed(), SystemClock())
+        self._http = HttpServer(self.host.serve, settings.limits)
+        self._stop = asyncio.Event()
+
+    async def run(self, on_open: OnOpen) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. `on_open` is given the URLs once the sockets listen."""
+        self._handle_signals()
+        try:
+            await self.host.open()
+            urls = [_url(listener, await self._http.listen(listener)) for listener in self._settings.listeners]
+            await on_open(self, urls)
+            await self._stop.wait()
+        finally:
+            _log.info("stopping")
+            await self._http.close()
+            await self.host.close()
+
+    async def reload(self) -> None:
+        """Follow the configuration file: kms_libraries, TLS files, log level. Bad settings change nothing."""
+        if self._reread is None:
+            return
+        try:
+            settings = self._reread()
+            self._http.reload_tls(settings.listeners)
+        except SettingsError as error:
+            _log.error("configuration not reloaded:\n%s", error)
+            return
+        logs.configure(settings.log.level, settings.log.format)
+        await self.host.reload(settings)
+        _log.info("configuration reloaded")
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        reloads: set[asyncio.Task[None]] = set()
+
+        def begin_reload() -> None:
+            task = loop.create_task(self.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, begin_reload)
+
+
+def run_config(path: Path) -> int:
+    """Run a server from its configuration file until it is told to stop. Returns the exit code."""
+    try:
+        settings = load(path)
+    except SettingsError as error:
+        print(f"chancery: the configuration cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 - before logging
+        return 1
+    logs.configure(settings.log.level, settings.log.format)
+    return run_until_stopped(settings, lambda: load(path), _announce)
+
+
+async def _announce(process: ServerProcess, urls: Sequence[str]) -> None:
+    status = process.host.status()
+    state = "sealed" if status.initialized else "not initialized: run `chancery operator init`"
+    _log.info("listening on %s; %s", ", ".join(urls), state)
+
+
+def run_until_stopped(settings: Settings, reread: Reread | None, on_open: OnOpen) -> int:
+    """Run a server in an event loop of its own. Returns 0 after a clean stop, 1 when it could not start."""
+
+    async def main() -> None:
+        await ServerProcess(settings, reread).run(on_open)
+
+    try:
+        uvloop.run(main())
+    except (SettingsError, ChanceryError) as error:
+        print(f"chancery: {error}", file=sys.stderr)  # noqa: T201 - the operator at the terminal must see it
+        return 1
+    return 0
+
+
+def _url(listener: Listener, port: int) -> str:
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    return f"{'http' if listener.tls_disable else 'https'}://{host}:{port}"
