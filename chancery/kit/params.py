@@ -10,6 +10,7 @@ Errors from here are `BadInput` with every wrong field named.
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -19,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 from chancery.kit.errors import BadInput, Problem
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
 _MAX_SECONDS = 2**63 // 10**9  # Go's time.Duration counts nanoseconds in 64 bits
 
 
@@ -32,7 +33,7 @@ def parse_duration(value: object) -> int:
         return 0
     if isinstance(value, bool):
         raise ValueError('expected a duration such as 3600 or "24h", got a boolean')
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and math.isfinite(value):
         seconds = int(value)
     elif isinstance(value, str):
         seconds = _duration_text(value.strip())
