@@ -1,0 +1,118 @@
+"""Reading the extensions of certificates and requests. Raises nothing but ValueError."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ca.x509 import der, oids
+from ca.x509.der_reader import DerReader
+from ca.x509.extensions import Extension
+from ca.x509.spec import NO_ALTERNATIVE_NAMES
+from ca.x509.general_names import SubjectAlternativeNames, parse_general_names
+from ca.x509.usages import KeyUsage, read_key_usage_bits
+
+MAX_EXTENSIONS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedExtensions:
+    """What the extensions say; `all` has every one of them as it came.
+
+    `has_basic_constraints` distinguishes "not a CA" from silence. `unsupported_names` are the kinds of alternative name
+    that SubjectAlternativeNames cannot hold.
+    """
+
+    all: tuple[Extension, ...] = ()
+    sans: SubjectAlternativeNames = NO_ALTERNATIVE_NAMES
+    unsupported_names: tuple[str, ...] = ()
+    key_usages: frozenset[KeyUsage] = frozenset()
+    ext_key_usages: tuple[str, ...] = ()
+    has_basic_constraints: bool = False
+    is_ca: bool = False
+    path_length: int | None = None
+    subject_key_identifier: bytes | None = None
+    authority_key_identifier: bytes | None = None
+
+    @classmethod
+    def parse(cls, extensions: DerReader) -> "ParsedExtensions":
+        """Read the contents of an Extensions SEQUENCE. Raises ValueError that names the extension at fault."""
+        found = _read_all(extensions)
+        fields: dict[str, Any] = {}
+        for one in found:
+            if read := _READERS.get(one.oid):
+                try:
+                    fields |= read(one.value)
+                except ValueError as error:
+                    raise ValueError(f"extension {one.oid}: {error}") from None
+        return cls(all=found, **fields)
+
+
+def _read_all(extensions: DerReader) -> tuple[Extension, ...]:
+    found: dict[str, Extension] = {}
+    while extensions.peek() >= 0:
+        reader = extensions.enter(der.SEQUENCE)
+        oid = reader.oid()
+        critical = reader.peek() == der.BOOLEAN and reader.boolean()
+        value = reader.read(der.OCTET_STRING)
+        reader.finish()
+        if oid in found:
+            raise ValueError(f"extension {oid} is given twice")
+        found[oid] = Extension(oid, critical, value)
+        if len(found) > MAX_EXTENSIONS:
+            raise ValueError(f"there are more than {MAX_EXTENSIONS} extensions")
+    return tuple(found.values())
+
+
+def _alternative_names(value: bytes) -> dict[str, Any]:
+    sans, unsupported = parse_general_names(value)
+    return {"sans": sans, "unsupported_names": unsupported}
+
+
+def _key_usage(value: bytes) -> dict[str, Any]:
+    return {"key_usages": read_key_usage_bits(_only(value, der.BIT_STRING))}
+
+
+def _ext_key_usage(value: bytes) -> dict[str, Any]:
+    reader = DerReader.whole(value, der.SEQUENCE)
+    usages = []
+    while reader.peek() >= 0:
+        usages.append(reader.oid())
+    return {"ext_key_usages": tuple(usages)}
+
+
+def _basic_constraints(value: bytes) -> dict[str, Any]:
+    reader = DerReader.whole(value, der.SEQUENCE)
+    is_ca = reader.peek() == der.BOOLEAN and reader.boolean()
+    path_length = reader.integer() if reader.peek() == der.INTEGER else None
+    reader.finish()
+    if path_length is not None and not 0 <= path_length < 1 << 31:
+        raise ValueError("path length is out of range")
+    return {"has_basic_constraints": True, "is_ca": is_ca, "path_length": path_length}
+
+
+def _subject_key_identifier(value: bytes) -> dict[str, Any]:
+    return {"subject_key_identifier": _only(value, der.OCTET_STRING)}
+
+
+def _authority_key_identifier(value: bytes) -> dict[str, Any]:
+    reader = DerReader.whole(value, der.SEQUENCE)
+    tag = der.context(0, constructed=False)
+    identifier = reader.read(tag) if reader.peek() == tag else None
+    return {"authority_key_identifier": identifier}
+
+
+def _only(value: bytes, tag: int) -> bytes:
+    reader = DerReader(value)
+    content = reader.read(tag)
+    reader.finish()
+    return content
+
+
+_READERS: Final[dict[str, Callable[[bytes], dict[str, Any]]]] = {
+    oids.SUBJECT_ALT_NAME: _alternative_names,
+    oids.KEY_USAGE: _key_usage,
+    oids.EXT_KEY_USAGE: _ext_key_usage,
+    oids.BASIC_CONSTRAINTS: _basic_constraints,
+    oids.SUBJECT_KEY_IDENTIFIER: _subject_key_identifier,
+    oids.AUTHORITY_KEY_IDENTIFIER: _authority_key_identifier,
+}
