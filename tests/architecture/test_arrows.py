@@ -13,12 +13,12 @@ from tests.support.sources import ROOT, PythonFile, python_files
 PRODUCT = ("chancery", "managed_keys", "ca")
 
 CONFINED = {
+    "aiohttp": ("chancery/http/", "managed_keys/providers/", "keymgmt/destinations/"),
     "pkcs11": ("managed_keys/providers/pkcs11/",),
     "boto3": ("managed_keys/providers/", "keymgmt/destinations/"),
     "aiobotocore": ("managed_keys/providers/", "keymgmt/destinations/"),
     "azure": ("managed_keys/providers/", "keymgmt/destinations/"),
     "google": ("managed_keys/providers/", "keymgmt/destinations/"),
-    "hcl2": ("chancery/policy/",),
     "alembic": ("chancery/storage/",),
     "click": ("chancery/cli/",),
 }
