@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
 settings.register_profile("chancery", deadline=None, print_blob=True)
@@ -20,4 +21,11 @@ def _stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         for name in [name for name in os.environ if name.startswith(_OURS)]:
             patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_blocking() -> Iterator[None]:
+    """Fail whatever part of the product blocks an event loop: file, socket or database work belongs on a thread."""
+    with blockbuster_ctx(scanned_modules=["chancery", "managed_keys", "ca"]):
         yield
