@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from scripts.demo.terminal import Terminal
-from scripts.demo.tutorial import DevToken, Tutorial, Unexpected
+from scripts.demo.tutorial import HsmToken, Tutorial, Unexpected
 from tests.support.server_child import ServerFailed
 from tests.support.server_process import DevServer
 from tests.support.server_softhsm import softhsm_module
@@ -38,7 +38,7 @@ def _run(directory: Path) -> int:
         terminal.say("")
         terminal.open()
         try:
-            Tutorial(terminal, server.address, _dev_token(server)).walk()
+            Tutorial(terminal, server.address, _token(server)).walk()
         except Unexpected as error:
             terminal.say(f"\nThis step did not do what it should: {error}. The server says:", "bold red")
             terminal.say(server.running().output()[-4000:])
@@ -83,12 +83,12 @@ def _softhsm_configuration(server: DevServer) -> Path:
     return found
 
 
-def _dev_token(server: DevServer) -> DevToken:
+def _token(server: DevServer) -> HsmToken:
     """Read the PIN from the banner, as a developer would."""
     found = re.search(r"\bPIN\b[^\S\n]*[:=]?[^\S\n]*(\S+)", server.running().output(), flags=re.IGNORECASE)
     if found is None:
         raise ServerFailed(f"its banner shows no PIN:\n{server.running().output()}")
-    return DevToken(str(softhsm_module()), server.TOKEN_LABEL, found[1])
+    return HsmToken(str(softhsm_module()), server.TOKEN_LABEL, found[1])
 
 
 def _is_free(port: int) -> bool:

@@ -21,8 +21,8 @@ class Unexpected(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class DevToken:
-    """The token that the development server made, as its banner tells."""
+class HsmToken:
+    """The token inside SoftHSM, and the module that reaches it."""
 
     module: str
     label: str
@@ -32,10 +32,12 @@ class DevToken:
 class Tutorial:
     """The walk. `steps` in order; each is a method with a docstring that is its heading."""
 
-    def __init__(self, terminal: Terminal, address: str, token: DevToken) -> None:
+    def __init__(self, terminal: Terminal, address: str, token: HsmToken, program: str = "chancery") -> None:
+        """`program` is the command line to type: ours, or another that speaks the same API."""
         self._terminal = terminal
         self._address = address
         self._token = token
+        self._program = program
         self._serial = ""
 
     def walk(self) -> None:
@@ -60,13 +62,13 @@ class Tutorial:
 
     def _look(self) -> None:
         """The server is initialised and unsealed"""
-        self._expect(self._run("chancery", "status"), says=[r"Sealed\s+false"])
+        self._expect(self._run(self._program, "status"), says=[r"Sealed\s+false"])
 
     def _register(self) -> None:
         """Register a managed key: where it lives, what it must be, that it may be generated there"""
         path = f"sys/managed-keys/pkcs11/{KEY}"
         written = self._run(
-            "chancery",
+            self._program,
             "write",
             path,
             "library=softhsm",
@@ -81,12 +83,12 @@ class Tutorial:
         )
         self._expect(written, says=["Success"])
         self._terminal.say("")
-        read = self._run("chancery", "read", path)
+        read = self._run(self._program, "read", path)
         self._expect(read, says=[r"pin\s+redacted", r"key_bits\s+4096"], silent_about=[self._token.pin])
 
     def _test(self) -> None:
         """Test it: the first use generates the key inside the token, signs, and verifies"""
-        self._expect(self._run("chancery", "write", "-f", f"sys/managed-keys/pkcs11/{KEY}/test/sign"))
+        self._expect(self._run(self._program, "write", "-f", f"sys/managed-keys/pkcs11/{KEY}/test/sign"))
 
     def _inspect(self) -> None:
         """Ask the token itself: the private key is there, and can never leave"""
@@ -103,7 +105,7 @@ class Tutorial:
 
     def _mount(self) -> None:
         """Enable the PKI engine"""
-        self._expect(self._run("chancery", "secrets", "enable", "pki"), says=["Success"])
+        self._expect(self._run(self._program, "secrets", "enable", "pki"), says=["Success"])
 
     def _refused(self) -> None:
         """The mount may not use the key yet: this must be refused"""
@@ -113,7 +115,9 @@ class Tutorial:
 
     def _allow(self) -> None:
         """Grant the key to the mount"""
-        tuned = self._run("chancery", "secrets", "tune", f"-allowed-managed-keys={KEY}", "-max-lease-ttl=87600h", "pki")
+        tuned = self._run(
+            self._program, "secrets", "tune", f"-allowed-managed-keys={KEY}", "-max-lease-ttl=87600h", "pki"
+        )
         self._expect(tuned, says=["Success"])
 
     def _root(self) -> None:
@@ -125,7 +129,7 @@ class Tutorial:
         """Say where clients find the CA certificate and the list of revoked ones"""
         self._expect(
             self._run(
-                "chancery",
+                self._program,
                 "write",
                 "pki/config/urls",
                 f"issuing_certificates={self._address}/v1/pki/ca",
@@ -137,7 +141,7 @@ class Tutorial:
         """Create a role: who gets what kind of certificate"""
         self._expect(
             self._run(
-                "chancery",
+                self._program,
                 "write",
                 f"pki/roles/{ROLE}",
                 "allowed_domains=example.com",
@@ -148,7 +152,7 @@ class Tutorial:
 
     def _issue(self) -> None:
         """Issue a certificate for test.example.com"""
-        issued = self._run("chancery", "write", f"pki/issue/{ROLE}", "common_name=test.example.com")
+        issued = self._run(self._program, "write", f"pki/issue/{ROLE}", "common_name=test.example.com")
         self._expect(issued, says=["BEGIN CERTIFICATE", "PRIVATE KEY"])
         found = re.search(r"^serial_number\s+([0-9a-f:]{20,})$", issued.output, flags=re.MULTILINE)
         if found is None:
@@ -176,7 +180,7 @@ class Tutorial:
 
     def _generate(self) -> Outcome:
         return self._run(
-            "chancery",
+            self._program,
             "write",
             "pki/root/generate/kms",
             f"managed_key_name={KEY}",
@@ -186,7 +190,7 @@ class Tutorial:
 
     def _save(self, name: str, path: str) -> None:
         self._terminal.say("")
-        self._expect(self._terminal.run(["chancery", "read", "-field=certificate", path], into=name))
+        self._expect(self._terminal.run([self._program, "read", "-field=certificate", path], into=name))
 
     def _run(self, *command: str) -> Outcome:
         return self._terminal.run(command)

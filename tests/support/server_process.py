@@ -54,12 +54,17 @@ class ChanceryServer(ABC):
             raise RuntimeError("the server was not started")
         return self.child
 
-    def start(self) -> None:
-        """Start and return once requests are served."""
+    def listen(self) -> Child:
+        """Start the process and return once it answers, be it that it is sealed."""
         self.child = Child(self.command(), log=self.log)
         self.child.wait_until(lambda: health(self.address) != 0, what="listening")
+        return self.child
+
+    def start(self) -> None:
+        """Start and return once requests are served."""
+        child = self.listen()
         self.make_ready()
-        self.child.wait_until(lambda: health(self.address) == 200, what="active")
+        child.wait_until(lambda: health(self.address) == 200, what="active")
 
     def stop(self) -> None:
         """End the server in an orderly way."""
@@ -73,6 +78,11 @@ class ChanceryServer(ABC):
         """Return a new client with the root token."""
         return ApiClient(self.address, self.token)
 
+    def sweep(self) -> None:
+        """End whatever is left of the server. Never fails."""
+        if self.child is not None:
+            self.child.sweep()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -80,8 +90,7 @@ class ChanceryServer(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.child is not None:
-            self.child.sweep()
+        self.sweep()
 
 
 class DevServer(ChanceryServer):
