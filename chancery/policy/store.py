@@ -1,0 +1,147 @@
+"""Where policies are kept, and the compiled ACLs of the tokens in use."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from chancery.kit.errors import BadInput, Corrupted
+from chancery.kit.storage import ABSENT, DocumentMoved, Documents, Stored
+from chancery.policy.acl import ACL, ROOT
+from chancery.policy.defaults import DEFAULT, DEFAULT_TEXT, ROOT_POLICY
+from chancery.policy.model import Policy
+from chancery.policy.parse import parse_policy
+
+_MAX_NAME = 512
+_MAX_ACLS = 4096
+_LONG_TEXT = 16 * 1024
+"""Longer texts are parsed on a thread: a mebibyte takes a second or two."""
+
+
+class StoredPolicy(Stored):
+    """A policy at rest: its text exactly as submitted."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    text: str
+    policy: Policy
+
+
+class PolicyStore:
+    """The policies of one namespace. Names are folded to lower case.
+
+    ACLs are compiled once for each set of policies and kept until a policy changes. Writes through this object take
+    effect at once; whoever learns that another process wrote calls `changed`.
+    """
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents.collection("policy", StoredPolicy)
+        self._acls: dict[tuple[str, ...], ACL] = {}
+        self._parsed: dict[str, _Parsed] = {}
+        self._generation = 0
+
+    async def start(self) -> None:
+        """Make ready after unsealing: write down the default policy when there is none, so that it can be edited."""
+        if await self._documents.get(DEFAULT) is None:
+            with suppress(DocumentMoved):
+                await self._documents.put(DEFAULT, StoredPolicy(text=DEFAULT_TEXT), expected=ABSENT)
+
+    async def acl_for(self, policy_names: tuple[str, ...]) -> ACL:
+        """Return what policies permit together; names of absent policies grant nothing.
+
+        A dictionary look-up when warm. Raises Corrupted when a stored policy cannot be understood.
+        """
+        acl = self._acls.get(policy_names)
+        return acl if acl is not None else await self._compile(policy_names)
+
+    async def get(self, name: str) -> str | None:
+        """Return the text of a policy as submitted; `""` for root, None when there is none."""
+        folded = fold(name)
+        if folded == ROOT:
+            return ""
+        document = await self._documents.get(folded)
+        return document.value.text if document is not None else None
+
+    async def put(self, name: str, text: str) -> Policy:
+        """Check and store a policy, durably. Raises BadInput that names every problem of the text."""
+        folded = fold(name)
+        _demand_name(folded)
+        if folded == ROOT:
+            raise BadInput('cannot update "root" policy')
+        policy = await _parse(folded, text)
+        await self._documents.put(folded, StoredPolicy(text=text))
+        self.changed()
+        return policy
+
+    async def delete(self, name: str) -> None:
+        """Remove a policy, durably; absent ones are fine. Raises BadInput for root and default."""
+        folded = fold(name)
+        if folded == ROOT:
+            raise BadInput('cannot delete "root" policy')
+        if folded == DEFAULT:
+            raise BadInput("cannot delete default policy")
+        await self._documents.delete(folded)
+        self.changed()
+
+    async def names(self) -> list[str]:
+        """Return the names of all policies in order, root among them."""
+        return sorted({*await self._documents.names(), ROOT})
+
+    async def exists(self, name: str) -> bool:
+        """Tell whether there is a policy of this name."""
+        return await self.get(name) is not None
+
+    def changed(self) -> None:
+        """Forget the compiled ACLs: some policy is no longer what it was."""
+        self._generation += 1
+        self._acls.clear()
+
+    def forget(self) -> None:
+        """Forget everything that was read; called at seal."""
+        self.changed()
+        self._parsed.clear()
+
+    async def _compile(self, policy_names: tuple[str, ...]) -> ACL:
+        generation = self._generation
+        found = [await self._policy(fold(name)) for name in policy_names]
+        acl = ACL.compile(policy for policy in found if policy is not None)
+        if generation == self._generation:  # otherwise it may be made of policies that are already gone
+            if len(self._acls) >= _MAX_ACLS:
+                del self._acls[next(iter(self._acls))]
+            self._acls[policy_names] = acl
+        return acl
+
+    async def _policy(self, name: str) -> Policy | None:
+        if name == ROOT:
+            return ROOT_POLICY
+        text = await self.get(name)
+        if text is None:
+            self._parsed.pop(name, None)
+            return None
+        known = self._parsed.get(name)
+        if known is not None and known.text == text:
+            return known.policy
+        try:
+            policy = await _parse(name, text)
+        except BadInput as error:
+            raise Corrupted(f'policy "{name}" cannot be used: {error.message}; write it again') from error
+        self._parsed[name] = _Parsed(text, policy)
+        return policy
+
+
+def fold(name: str) -> str:
+    """Return a policy's name as it is stored and compared."""
+    return name.strip().lower()
+
+
+def _demand_name(name: str) -> None:
+    if not name or len(name) > _MAX_NAME or not name.isprintable():
+        raise BadInput.of("name", f"expected a name of 1 to {_MAX_NAME} printable characters")
+
+
+async def _parse(name: str, text: str) -> Policy:
+    if len(text) > _LONG_TEXT:
+        return await asyncio.to_thread(parse_policy, name, text)
+    return parse_policy(name, text)
