@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from ca.x509 import der, pem
-from ca.x509.der_reader import DerReader
+from ca.x509.der_reader import Value, children, integer, only
 from ca.x509.names import DistinguishedName, render
 from ca.x509.parsed_extensions import ParsedExtensions
 from ca.x509.public_keys import describe
@@ -50,24 +50,20 @@ class ParsedCertificate:
 
     @classmethod
     def _read(cls, encoded: bytes, loaded: x509.Certificate) -> Self:
-        tbs = DerReader(loaded.tbs_certificate_bytes).enter(der.SEQUENCE)
-        if tbs.peek() == der.context(0):
-            tbs.read(der.context(0))
-        serial = tbs.integer()
-        tbs.read(der.SEQUENCE)
-        issuer = tbs.read_raw(der.SEQUENCE)
-        tbs.read(der.SEQUENCE)
-        subject = tbs.read_raw(der.SEQUENCE)
-        spki = tbs.read_raw(der.SEQUENCE)
+        match children(only(loaded.tbs_certificate_bytes, der.SEQUENCE)):
+            case [(der.EXPLICIT_0, _), (der.INTEGER, serial), _, (_, issuer), _, (_, subject), (_, spki), *rest]:
+                pass
+            case _:
+                raise ValueError("is not of version 3")
         return cls(
             der=encoded,
-            serial=serial,
-            subject_der=subject,
-            issuer_der=issuer,
+            serial=integer(serial),
+            subject_der=der.tlv(der.SEQUENCE, subject),
+            issuer_der=der.tlv(der.SEQUENCE, issuer),
             not_before=loaded.not_valid_before_utc,
             not_after=loaded.not_valid_after_utc,
-            spki=spki,
-            extensions=_read_extensions(tbs),
+            spki=der.tlv(der.SEQUENCE, spki),
+            extensions=_read_extensions(rest),
         )
 
     @property
@@ -122,18 +118,12 @@ def _load(encoded: bytes) -> x509.Certificate:
         raise ValueError("is not a DER certificate of version 3") from None
 
 
-def _read_extensions(tbs: DerReader) -> ParsedExtensions:
-    for unique_identifier in (der.context(1, constructed=False), der.context(2, constructed=False)):
-        if tbs.peek() == unique_identifier:
-            tbs.read(unique_identifier)
-    if tbs.peek() != der.context(3):
-        tbs.finish()
-        return ParsedExtensions()
-    wrapper = tbs.enter(der.context(3))
-    extensions = wrapper.enter(der.SEQUENCE)
-    wrapper.finish()
-    tbs.finish()
-    return ParsedExtensions.parse(extensions)
+def _read_extensions(rest: list[Value]) -> ParsedExtensions:
+    """Read what follows the public key: unique identifiers, which nobody uses, and the extensions."""
+    for tag, content in rest:
+        if tag == der.EXPLICIT_3:
+            return ParsedExtensions.parse(only(content, der.SEQUENCE))
+    return ParsedExtensions()
 
 
 def verifies(child_der: bytes, parent: ParsedCertificate) -> bool:

@@ -55,11 +55,11 @@ class IssuingDistributionPoint:
         parts = []
         if self.urls:
             names = b"".join(der.tlv(URI, encode_ia5("distribution point", url)) for url in self.urls)
-            parts.append(der.tlv(der.context(0), der.tlv(der.context(0), names)))
+            parts.append(der.tlv(der.EXPLICIT_0, der.tlv(der.EXPLICIT_0, names)))
         if self.only_user_certificates:
-            parts.append(der.tlv(der.context(1, constructed=False), b"\xff"))
+            parts.append(der.tlv(der.IMPLICIT_1, b"\xff"))
         if self.only_ca_certificates:
-            parts.append(der.tlv(der.context(2, constructed=False), b"\xff"))
+            parts.append(der.tlv(der.IMPLICIT_2, b"\xff"))
         if not parts:
             raise ValueError("an issuing distribution point must say something")
         return der.sequence(*parts)
@@ -99,7 +99,7 @@ def build_crl_tbs(
         der.time(this_update),
         der.time(next_update),
         der.tlv(der.SEQUENCE, entries) if entries else b"",
-        der.tlv(der.context(0), der.tlv(der.SEQUENCE, extensions)),
+        der.tlv(der.EXPLICIT_0, der.tlv(der.SEQUENCE, extensions)),
     )
 
 
@@ -113,7 +113,7 @@ def _crl_extensions(
     """Return the crlExtensions in Vault's order."""
     parts = []
     if issuer.key_identifier:
-        identifier = der.tlv(der.context(0, constructed=False), issuer.key_identifier)
+        identifier = der.tlv(der.IMPLICIT_0, issuer.key_identifier)
         parts.append(der.extension(oids.AUTHORITY_KEY_IDENTIFIER, False, der.sequence(identifier)))
     parts.append(der.extension(oids.CRL_NUMBER, False, der.integer(number)))
     if base is not None:

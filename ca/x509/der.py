@@ -22,6 +22,12 @@ IA5_STRING: Final = 0x16
 UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18
 
+EXPLICIT_0: Final = 0xA0
+EXPLICIT_3: Final = 0xA3
+IMPLICIT_0: Final = 0x80
+IMPLICIT_1: Final = 0x81
+IMPLICIT_2: Final = 0x82
+
 TRUE: Final = b"\x01\x01\xff"
 
 _OID: Final = re.compile(r"(?:[01]\.(?:[0-9]|[1-3][0-9])|2\.(?:0|[1-9][0-9]{0,38}))(?:\.(?:0|[1-9][0-9]{0,38})){0,30}")

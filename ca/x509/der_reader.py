@@ -1,117 +1,91 @@
-"""Reading DER that strangers sent: bounded, strict about lengths, and nothing but ValueError when it is wrong."""
+"""Reading DER that strangers sent: strict about lengths, bounded by its input, nothing but ValueError when it is wrong.
 
-from typing import Final, Self
+A value is a pair (identifier octet, contents), and `children` splits contents into values: structures are read by
+matching the list, which was twice as fast as a reader object with a position.
+"""
+
+from typing import Final
 
 from ca.x509 import der
 
-_MALFORMED: Final = "malformed DER"
+Value = tuple[int, bytes]
+
+MALFORMED: Final = "malformed DER"
 
 
-class DerReader:
-    """Reads one value after the other from a piece of DER. Not shared, not rewound."""
-
-    __slots__ = ("_at", "_data", "_end")
-
-    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
-        self._data = data
-        self._at = start
-        self._end = len(data) if end is None else end
-
-    @classmethod
-    def whole(cls, data: bytes, tag: int) -> Self:
-        """Return a reader of the contents of `data`, which must be one value with this tag and nothing behind it."""
-        outer = cls(data)
-        inner = outer.enter(tag)
-        outer.finish()
-        return inner
-
-    def peek(self) -> int:
-        """Return the identifier octet of the next value; -1 at the end."""
-        return self._data[self._at] if self._at < self._end else -1
-
-    def read(self, tag: int) -> bytes:
-        """Return the contents of the next value. Raises ValueError when it has another tag."""
-        start, end = self._next(tag)
-        return self._data[start:end]
-
-    def read_raw(self, tag: int) -> bytes:
-        """Return the next value with its identifier and length."""
-        start = self._at
-        _, end = self._next(tag)
-        return self._data[start:end]
-
-    def read_any(self) -> tuple[int, bytes]:
-        """Return identifier octet and contents of the next value, whatever it is."""
-        tag = self.peek()
-        return tag, self.read(tag)
-
-    def enter(self, tag: int) -> Self:
-        """Return a reader of the contents of the next value."""
-        start, end = self._next(tag)
-        return type(self)(self._data, start, end)
-
-    def finish(self) -> None:
-        """Raise ValueError unless everything was read."""
-        if self._at != self._end:
-            raise ValueError(f"{_MALFORMED}: unexpected data after a value")
-
-    def boolean(self, tag: int = der.BOOLEAN) -> bool:
-        """Read a BOOLEAN."""
-        content = self.read(tag)
-        if content not in {b"\x00", b"\xff"}:
-            raise ValueError(f"{_MALFORMED}: not a boolean")
-        return content == b"\xff"
-
-    def integer(self, tag: int = der.INTEGER) -> int:
-        """Read an INTEGER of at most 64 octets."""
-        content = self.read(tag)
-        if not content or len(content) > 64:
-            raise ValueError(f"{_MALFORMED}: not an integer of a usable size")
-        return int.from_bytes(content, "big", signed=True)
-
-    def oid(self, tag: int = der.OBJECT_IDENTIFIER) -> str:
-        """Read an OBJECT IDENTIFIER as its dotted form."""
-        return dotted(self.read(tag))
-
-    def _next(self, tag: int) -> tuple[int, int]:
-        data, at, limit = self._data, self._at, self._end
-        if at + 2 > limit:
-            raise ValueError(f"{_MALFORMED}: it ends too early")
-        if data[at] != tag or tag & 0x1F == 0x1F:
-            raise ValueError(f"{_MALFORMED}: unexpected tag 0x{data[at]:02x}")
+def children(data: bytes) -> list[Value]:
+    """Return the values that stand one after the other in `data`. Raises ValueError unless they fill it exactly."""
+    found = []
+    at, limit = 0, len(data)
+    while at < limit:
+        tag = data[at]
+        if at + 2 > limit or tag & 0x1F == 0x1F:
+            raise ValueError(f"{MALFORMED}: truncated, or a tag that is not used here")
         length = data[at + 1]
         start = at + 2
         if length >= 0x80:
-            start, length = self._long_length(start, length & 0x7F)
-        end = start + length
-        if end > limit:
-            raise ValueError(f"{_MALFORMED}: it ends too early")
-        self._at = end
-        return start, end
+            start, length = _long_length(data, start, length & 0x7F)
+        at = start + length
+        if at > limit:
+            raise ValueError(f"{MALFORMED}: a value is longer than what contains it")
+        found.append((tag, data[start:at]))
+    return found
 
-    def _long_length(self, start: int, octets: int) -> tuple[int, int]:
-        end = start + octets
-        if not 1 <= octets <= 4 or end > self._end:
-            raise ValueError(f"{_MALFORMED}: bad length")
-        length = int.from_bytes(self._data[start:end], "big")
-        if length < 0x80 or length.bit_length() <= 8 * (octets - 1):
-            raise ValueError(f"{_MALFORMED}: length is not minimal")
-        return end, length
+
+def _long_length(data: bytes, start: int, octets: int) -> tuple[int, int]:
+    """Return where the contents begin and how long they are. Non-minimal lengths are refused: they are not DER."""
+    end = start + octets
+    if not 1 <= octets <= 4 or end > len(data):
+        raise ValueError(f"{MALFORMED}: bad length")
+    length = int.from_bytes(data[start:end], "big")
+    if length < 0x80 or length.bit_length() <= 8 * (octets - 1):
+        raise ValueError(f"{MALFORMED}: length is not minimal")
+    return end, length
+
+
+def only(data: bytes, tag: int) -> bytes:
+    """Return the contents of the one value that `data` must be. Raises ValueError when it is something else."""
+    values = children(data)
+    if len(values) != 1 or values[0][0] != tag:
+        raise ValueError(f"{MALFORMED}: expected one value with tag 0x{tag:02x}")
+    return values[0][1]
+
+
+def all_of(data: bytes, tag: int) -> list[bytes]:
+    """Return the contents of values that must all have this tag: the inside of a SEQUENCE OF. Raises ValueError."""
+    values = children(data)
+    if any(found != tag for found, _ in values):
+        raise ValueError(f"{MALFORMED}: unexpected tag where 0x{tag:02x} should be")
+    return [content for _, content in values]
+
+
+def integer(content: bytes) -> int:
+    """Return the number that an INTEGER's contents stand for, at most 64 octets. Raises ValueError."""
+    if not 1 <= len(content) <= 64:
+        raise ValueError(f"{MALFORMED}: not an integer of a usable size")
+    return int.from_bytes(content, "big", signed=True)
+
+
+def boolean(content: bytes) -> bool:
+    """Return what a BOOLEAN's contents say. Raises ValueError."""
+    if content not in {b"\x00", b"\xff"}:
+        raise ValueError(f"{MALFORMED}: not a boolean")
+    return content == b"\xff"
 
 
 def dotted(content: bytes) -> str:
-    """Return the dotted form of an object identifier's contents."""
+    """Return the dotted form of an OBJECT IDENTIFIER's contents. Raises ValueError."""
     known = _DOTTED.get(content)
     return known if known is not None else _decode_oid(content)
 
 
 def _decode_oid(content: bytes) -> str:
     if not content or len(content) > 128 or content[-1] & 0x80:
-        raise ValueError(f"{_MALFORMED}: not an object identifier")
+        raise ValueError(f"{MALFORMED}: not an object identifier")
     arcs, value, fresh = [], 0, True
     for octet in content:
         if fresh and octet == 0x80:
-            raise ValueError(f"{_MALFORMED}: object identifier is not minimal")
+            raise ValueError(f"{MALFORMED}: object identifier is not minimal")
         value = value << 7 | octet & 0x7F
         fresh = not octet & 0x80
         if fresh:
@@ -128,4 +102,4 @@ _FREQUENT: Final = (
     "1.3.6.1.5.5.7.1.1",
     "1.2.840.113549.1.9.14",
 )
-_DOTTED: Final = {DerReader(der.oid(text)).read(der.OBJECT_IDENTIFIER): text for text in _FREQUENT}
+_DOTTED: Final = {only(der.oid(text), der.OBJECT_IDENTIFIER): text for text in _FREQUENT}

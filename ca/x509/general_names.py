@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from ca.x509 import der
-from ca.x509.der_reader import DerReader
+from ca.x509.der_reader import MALFORMED, children, dotted, only
 from ca.x509.names import encode_text
 
 IPAddress = IPv4Address | IPv6Address
@@ -83,13 +83,11 @@ def parse_general_names(names: bytes) -> tuple[SubjectAlternativeNames, tuple[st
 
     Raises ValueError for malformed names.
     """
-    reader = DerReader.whole(names, der.SEQUENCE)
     texts: dict[int, list[str]] = {DNS: [], EMAIL: [], URI: []}
     ips: list[IPAddress] = []
     others: list[tuple[str, str]] = []
     unsupported: list[str] = []
-    while (tag := reader.peek()) >= 0:
-        content = reader.read(tag)
+    for tag, content in children(only(names, der.SEQUENCE)):
         if tag in texts:
             texts[tag].append(_decode_ia5(content))
         elif tag == IP:
@@ -123,15 +121,20 @@ def _decode_ip(content: bytes) -> IPAddress:
 
 def _decode_other_name(content: bytes) -> tuple[str, str] | None:
     """Return type and text, or None when the value is not a UTF8String."""
-    reader = DerReader(content)
-    oid = reader.oid()
-    value = reader.enter(der.context(0))
-    reader.finish()
-    if value.peek() != der.UTF8_STRING:
-        return None
+    match children(content):
+        case [(der.OBJECT_IDENTIFIER, oid), (der.EXPLICIT_0, wrapped)]:
+            pass
+        case _:
+            raise ValueError(f"{MALFORMED}: not an other name")
+    match children(wrapped):
+        case [(der.UTF8_STRING, octets)]:
+            return dotted(oid), _decode_utf8(octets)
+        case _:
+            return None
+
+
+def _decode_utf8(octets: bytes) -> str:
     try:
-        text = value.read(der.UTF8_STRING).decode()
+        return octets.decode()
     except UnicodeDecodeError:
         raise ValueError("an other name is not valid UTF-8") from None
-    value.finish()
-    return oid, text

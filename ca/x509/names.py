@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from ca.x509 import der
-from ca.x509.der_reader import DerReader
+from ca.x509.der_reader import MALFORMED, all_of, children, dotted, only
 
 
 class AttributeType(NamedTuple):
@@ -154,17 +154,16 @@ _DECODERS: Final[Mapping[int, Callable[[bytes], str]]] = {
 
 def relative_distinguished_names(name: bytes) -> list[list[tuple[str, str]]]:
     """Read a DER Name into its RDNs, each a list of (dotted type, value). Raises ValueError."""
-    reader = DerReader.whole(name, der.SEQUENCE)
-    names = []
-    while reader.peek() >= 0:
-        rdn = reader.enter(der.SET)
-        attributes = []
-        while rdn.peek() >= 0:
-            pair = rdn.enter(der.SEQUENCE)
-            attributes.append((pair.oid(), _decode_value(*pair.read_any())))
-            pair.finish()
-        names.append(attributes)
-    return names
+    rdns = all_of(only(name, der.SEQUENCE), der.SET)
+    return [[_read_attribute(pair) for pair in all_of(rdn, der.SEQUENCE)] for rdn in rdns]
+
+
+def _read_attribute(pair: bytes) -> tuple[str, str]:
+    match children(pair):
+        case [(der.OBJECT_IDENTIFIER, oid), (tag, octets)]:
+            return dotted(oid), _decode_value(tag, octets)
+        case _:
+            raise ValueError(f"{MALFORMED}: not an attribute of a name")
 
 
 def _decode_value(tag: int, octets: bytes) -> str:

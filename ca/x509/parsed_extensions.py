@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ca.x509 import der, oids
-from ca.x509.der_reader import DerReader
+from ca.x509.der_reader import MALFORMED, all_of, boolean, children, dotted, integer, only
 from ca.x509.extensions import Extension
-from ca.x509.spec import NO_ALTERNATIVE_NAMES
 from ca.x509.general_names import SubjectAlternativeNames, parse_general_names
+from ca.x509.spec import NO_ALTERNATIVE_NAMES
 from ca.x509.usages import KeyUsage, read_key_usage_bits
 
 MAX_EXTENSIONS: Final = 64
@@ -34,7 +34,7 @@ class ParsedExtensions:
     authority_key_identifier: bytes | None = None
 
     @classmethod
-    def parse(cls, extensions: DerReader) -> "ParsedExtensions":
+    def parse(cls, extensions: bytes) -> Self:
         """Read the contents of an Extensions SEQUENCE. Raises ValueError that names the extension at fault."""
         found = _read_all(extensions)
         fields: dict[str, Any] = {}
@@ -47,20 +47,23 @@ class ParsedExtensions:
         return cls(all=found, **fields)
 
 
-def _read_all(extensions: DerReader) -> tuple[Extension, ...]:
-    found: dict[str, Extension] = {}
-    while extensions.peek() >= 0:
-        reader = extensions.enter(der.SEQUENCE)
-        oid = reader.oid()
-        critical = reader.peek() == der.BOOLEAN and reader.boolean()
-        value = reader.read(der.OCTET_STRING)
-        reader.finish()
-        if oid in found:
-            raise ValueError(f"extension {oid} is given twice")
-        found[oid] = Extension(oid, critical, value)
-        if len(found) > MAX_EXTENSIONS:
-            raise ValueError(f"there are more than {MAX_EXTENSIONS} extensions")
-    return tuple(found.values())
+def _read_all(extensions: bytes) -> tuple[Extension, ...]:
+    found = tuple(map(_read, all_of(extensions, der.SEQUENCE)))
+    if len(found) > MAX_EXTENSIONS:
+        raise ValueError(f"there are more than {MAX_EXTENSIONS} extensions")
+    if len({one.oid for one in found}) != len(found):
+        raise ValueError("an extension is given twice")
+    return found
+
+
+def _read(content: bytes) -> Extension:
+    match children(content):
+        case [(der.OBJECT_IDENTIFIER, oid), (der.OCTET_STRING, value)]:
+            return Extension(dotted(oid), False, value)
+        case [(der.OBJECT_IDENTIFIER, oid), (der.BOOLEAN, critical), (der.OCTET_STRING, value)]:
+            return Extension(dotted(oid), boolean(critical), value)
+        case _:
+            raise ValueError(f"{MALFORMED}: not an extension")
 
 
 def _alternative_names(value: bytes) -> dict[str, Any]:
@@ -69,43 +72,40 @@ def _alternative_names(value: bytes) -> dict[str, Any]:
 
 
 def _key_usage(value: bytes) -> dict[str, Any]:
-    return {"key_usages": read_key_usage_bits(_only(value, der.BIT_STRING))}
+    return {"key_usages": read_key_usage_bits(only(value, der.BIT_STRING))}
 
 
 def _ext_key_usage(value: bytes) -> dict[str, Any]:
-    reader = DerReader.whole(value, der.SEQUENCE)
-    usages = []
-    while reader.peek() >= 0:
-        usages.append(reader.oid())
-    return {"ext_key_usages": tuple(usages)}
+    usages = all_of(only(value, der.SEQUENCE), der.OBJECT_IDENTIFIER)
+    return {"ext_key_usages": tuple(map(dotted, usages))}
 
 
 def _basic_constraints(value: bytes) -> dict[str, Any]:
-    reader = DerReader.whole(value, der.SEQUENCE)
-    is_ca = reader.peek() == der.BOOLEAN and reader.boolean()
-    path_length = reader.integer() if reader.peek() == der.INTEGER else None
-    reader.finish()
+    is_ca, path_length = False, None
+    match children(only(value, der.SEQUENCE)):
+        case []:
+            pass
+        case [(der.BOOLEAN, flag)]:
+            is_ca = boolean(flag)
+        case [(der.BOOLEAN, flag), (der.INTEGER, length)]:
+            is_ca, path_length = boolean(flag), integer(length)
+        case _:
+            raise ValueError(f"{MALFORMED}: not basic constraints")
     if path_length is not None and not 0 <= path_length < 1 << 31:
         raise ValueError("path length is out of range")
     return {"has_basic_constraints": True, "is_ca": is_ca, "path_length": path_length}
 
 
 def _subject_key_identifier(value: bytes) -> dict[str, Any]:
-    return {"subject_key_identifier": _only(value, der.OCTET_STRING)}
+    return {"subject_key_identifier": only(value, der.OCTET_STRING)}
 
 
 def _authority_key_identifier(value: bytes) -> dict[str, Any]:
-    reader = DerReader.whole(value, der.SEQUENCE)
-    tag = der.context(0, constructed=False)
-    identifier = reader.read(tag) if reader.peek() == tag else None
-    return {"authority_key_identifier": identifier}
-
-
-def _only(value: bytes, tag: int) -> bytes:
-    reader = DerReader(value)
-    content = reader.read(tag)
-    reader.finish()
-    return content
+    match children(only(value, der.SEQUENCE)):
+        case [(der.IMPLICIT_0, identifier), *_]:
+            return {"authority_key_identifier": identifier}
+        case _:
+            return {}
 
 
 _READERS: Final[dict[str, Callable[[bytes], dict[str, Any]]]] = {

@@ -1,6 +1,7 @@
 """Public keys as DER SubjectPublicKeyInfo: what they are, how they are identified, and which are refused."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from ca.x509 import der
-from ca.x509.der_reader import DerReader
+from ca.x509.der_reader import children, only
 from ca.x509.weak_rsa import refuse_weak_modulus
 from managed_keys.keys import EC_BITS, KeyAlgorithm, PublicKey
 
@@ -30,13 +31,11 @@ def ski(spki: bytes) -> bytes:
 
 
 def _key_bits(spki: bytes) -> bytes:
-    reader = DerReader.whole(spki, der.SEQUENCE)
-    reader.read(der.SEQUENCE)
-    content = reader.read(der.BIT_STRING)
-    reader.finish()
-    if not content or content[0]:
-        raise ValueError("public key is not a whole number of octets")
-    return content[1:]
+    match children(only(spki, der.SEQUENCE)):
+        case [(der.SEQUENCE, _), (der.BIT_STRING, content)] if content[:1] == b"\x00":
+            return content[1:]
+        case _:
+            raise ValueError("public key is not a SubjectPublicKeyInfo")
 
 
 def load(spki: bytes) -> PublicKeyTypes:
@@ -47,13 +46,30 @@ def load(spki: bytes) -> PublicKeyTypes:
         raise ValueError("public key is malformed or of a kind that is not supported") from None
 
 
+_FIXED_LENGTH: Final[Mapping[tuple[int, bytes], tuple[KeyAlgorithm, int]]] = {
+    (44, bytes.fromhex("302a300506032b6570032100")): (KeyAlgorithm.ED25519, 0),
+    (80, bytes.fromhex("304e301006072a8648ce3d020106052b81040021033a0004")): (KeyAlgorithm.EC, 224),
+    (91, bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")): (KeyAlgorithm.EC, 256),
+    (120, bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004")): (KeyAlgorithm.EC, 384),
+    (158, bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004")): (KeyAlgorithm.EC, 521),
+}
+"""Length and beginning of a SubjectPublicKeyInfo that is followed by key octets only."""
+
+
+def describe_unchecked(spki: bytes) -> PublicKey:
+    """As `describe`, ten times as fast, for a key under which a signature is verified next.
+
+    Does not look whether a point lies on its curve: whoever verifies a signature finds out.
+    """
+    for (length, prefix), (algorithm, bits) in _FIXED_LENGTH.items():
+        if len(spki) == length and spki.startswith(prefix):
+            return PublicKey(spki, algorithm, bits)
+    return describe(spki)
+
+
 def describe(spki: bytes) -> PublicKey:
     """Return what kind of key it is. Raises ValueError for keys that nobody should use, and says why."""
-    return describe_loaded(spki, load(spki))
-
-
-def describe_loaded(spki: bytes, key: PublicKeyTypes) -> PublicKey:
-    """As `describe`, for a key that pyca has loaded from this SubjectPublicKeyInfo already."""
+    key = load(spki)
     if isinstance(key, ec.EllipticCurvePublicKey):
         return _describe_ec(spki, key)
     if isinstance(key, rsa.RSAPublicKey):

@@ -7,12 +7,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from ca.x509 import der, extensions, oids, pem
-from ca.x509.der_reader import DerReader
+from ca.x509.der_reader import MALFORMED, Value, all_of, children, dotted, only
 from ca.x509.extensions import Extension
 from ca.x509.general_names import SubjectAlternativeNames
 from ca.x509.names import DistinguishedName
 from ca.x509.parsed_extensions import ParsedExtensions
-from ca.x509.public_keys import describe_loaded
+from ca.x509.public_keys import describe_unchecked
 from ca.x509.signed import assemble as assemble_request
 from ca.x509.spec import NO_ALTERNATIVE_NAMES
 from ca.x509.usages import KeyUsage
@@ -53,12 +53,14 @@ class ParsedRequest:
     @classmethod
     def _read(cls, encoded: bytes) -> Self:
         loaded = _load(encoded)
-        tbs = DerReader.whole(loaded.tbs_certrequest_bytes, der.SEQUENCE)
-        tbs.integer()
-        subject_der = tbs.read_raw(der.SEQUENCE)
-        public_key = _public_key(tbs.read_raw(der.SEQUENCE), loaded)
+        match children(only(loaded.tbs_certrequest_bytes, der.SEQUENCE)):
+            case [(der.INTEGER, _), (_, name), (_, key), *rest]:
+                subject_der, spki = der.tlv(der.SEQUENCE, name), der.tlv(der.SEQUENCE, key)
+            case _:
+                raise ValueError("is not a certification request of version 1")
+        public_key = describe_unchecked(spki)
         _verify(loaded)
-        attributes = _read_attributes(tbs)
+        attributes = _read_attributes(rest)
         return cls(
             der=encoded,
             subject=DistinguishedName.parse(subject_der),
@@ -119,14 +121,6 @@ def _load(encoded: bytes) -> x509.CertificateSigningRequest:
         raise ValueError("is not a DER certification request of version 1") from None
 
 
-def _public_key(spki: bytes, loaded: x509.CertificateSigningRequest) -> PublicKey:
-    try:
-        key = loaded.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("public key is malformed or of a kind that is not supported") from None
-    return describe_loaded(spki, key)
-
-
 def _verify(loaded: x509.CertificateSigningRequest) -> None:
     if loaded.signature_algorithm_oid.dotted_string in _BROKEN_DIGESTS:
         raise ValueError("signature algorithm is broken; sign the request with SHA-256")
@@ -138,37 +132,31 @@ def _verify(loaded: x509.CertificateSigningRequest) -> None:
         raise ValueError("signature is not by the key in the request")
 
 
-def _read_attributes(tbs: DerReader) -> dict[str, DerReader]:
-    """Return attribute type -> reader of its one value; other attributes than ours may have any number of values."""
-    found: dict[str, DerReader] = {}
-    attributes = tbs.enter(der.context(0)) if tbs.peek() >= 0 else DerReader(b"")
-    tbs.finish()
-    while attributes.peek() >= 0:
-        attribute = attributes.enter(der.SEQUENCE)
-        oid = attribute.oid()
-        if oid in found or len(found) >= _MAX_ATTRIBUTES:
-            raise ValueError(f"attribute {oid} is given twice, or there are more than {_MAX_ATTRIBUTES}")
-        found[oid] = attribute.enter(der.SET)
-        attribute.finish()
+def _read_attributes(rest: list[Value]) -> dict[str, bytes]:
+    """Return attribute type -> contents of its SET of values. `rest` is what follows the key, at most [0]."""
+    found: dict[str, bytes] = {}
+    for attribute in all_of(rest[0][1], der.SEQUENCE) if rest else ():
+        match children(attribute):
+            case [(der.OBJECT_IDENTIFIER, oid), (der.SET, values)]:
+                found[dotted(oid)] = values
+            case _:
+                raise ValueError(f"{MALFORMED}: not an attribute")
+        if len(found) > _MAX_ATTRIBUTES:
+            raise ValueError(f"there are more than {_MAX_ATTRIBUTES} attributes")
     return found
 
 
-def _requested_extensions(attributes: dict[str, DerReader]) -> ParsedExtensions:
+def _requested_extensions(attributes: dict[str, bytes]) -> ParsedExtensions:
     values = attributes.get(oids.EXTENSION_REQUEST)
-    if values is None:
-        return ParsedExtensions()
-    requested = values.enter(der.SEQUENCE)
-    values.finish()
-    return ParsedExtensions.parse(requested)
+    return ParsedExtensions() if values is None else ParsedExtensions.parse(only(values, der.SEQUENCE))
 
 
-def _challenge(attributes: dict[str, DerReader]) -> str | None:
-    values = attributes.get(oids.CHALLENGE)
-    if values is None:
-        return None
-    _, octets = values.read_any()
-    values.finish()
-    return octets.decode("latin-1")
+def _challenge(attributes: dict[str, bytes]) -> str | None:
+    match children(attributes.get(oids.CHALLENGE, b"")):
+        case [(_, octets), *_]:
+            return octets.decode("latin-1")
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +179,7 @@ def build_request_tbs(spec: RequestSpec) -> bytes:
     if requested:
         values = der.tlv(der.SET, der.tlv(der.SEQUENCE, requested))
         attributes = der.sequence(der.oid(oids.EXTENSION_REQUEST), values)
-    return der.sequence(der.integer(0), spec.subject.encode(), spec.spki, der.tlv(der.context(0), attributes))
+    return der.sequence(der.integer(0), spec.subject.encode(), spec.spki, der.tlv(der.EXPLICIT_0, attributes))
 
 
 def _requested(spec: RequestSpec) -> list[bytes]:

@@ -18,8 +18,7 @@ from ca.x509.public_keys import ski
 from ca.x509.spec import CertificateSpec, IssuerIdentity, Profile
 from managed_keys.keys import SignatureScheme
 
-_VERSION_3: Final = der.tlv(der.context(0), der.integer(2))
-_EXTENSIONS: Final = der.context(3)
+_VERSION_3: Final = der.tlv(der.EXPLICIT_0, der.integer(2))
 _EMPTY_NAME: Final = b"\x30\x00"
 _SHA1_SKI_PREFIX: Final = der.extension(oids.SUBJECT_KEY_IDENTIFIER, False, der.tlv(der.OCTET_STRING, bytes(20)))[:-20]
 _SAN_OID: Final = der.oid(oids.SUBJECT_ALT_NAME)
@@ -85,7 +84,7 @@ class Template(NamedTuple):
                     der.tlv(der.SEQUENCE, der.time(not_before) + der.time(not_after)),
                     subject_der,
                     spki,
-                    der.tlv(_EXTENSIONS, der.tlv(der.SEQUENCE, all_extensions)),
+                    der.tlv(der.EXPLICIT_3, der.tlv(der.SEQUENCE, all_extensions)),
                 )
             ),
         )
