@@ -187,14 +187,13 @@ class Certificates:
 
 
 def _stored(row: Row[Any]) -> StoredCertificate:
-    serial, issuer_id, role, not_after, revoked_at, der = row._tuple()
     return StoredCertificate(
-        serial=int.from_bytes(serial, "big"),
-        issuer_id=issuer_id,
-        role=role,
-        not_after=_moment(not_after),
-        revoked_at=None if revoked_at is None else _moment(revoked_at),
-        der=der,
+        serial=int.from_bytes(row.serial, "big"),
+        issuer_id=row.issuer_id,
+        role=row.role,
+        not_after=_moment(row.not_after),
+        revoked_at=None if row.revoked_at is None else _moment(row.revoked_at),
+        der=row.der,
     )
 
 

@@ -25,10 +25,10 @@ from ca.x509.certificate import ParsedCertificate
 from ca.x509.crl import RevocationReason, RevokedEntry, build_crl_tbs
 from ca.x509.signed import assemble
 from ca.x509.usages import KeyUsage
-from chancery.kit.clock import Clock
+from chancery.kit.engine import MountContext
 from chancery.kit.errors import BadInput, ChanceryError, Conflict, NotFound
 from chancery.kit.params import parse_duration
-from chancery.kit.storage import Database, Document
+from chancery.kit.storage import Document
 from managed_keys.keys import ManagedKey, PublicKey, SignatureScheme
 
 _log = logging.getLogger(__name__)
@@ -103,17 +103,15 @@ class Crls:
 
     def __init__(
         self,
-        database: Database,
-        mount: str,
-        clock: Clock,
+        context: MountContext,
         issuers: Issuers,
         keys: Keys,
         certificates: Certificates,
         configuration: Configuration,
     ) -> None:
-        self._database = database
-        self._mount = mount
-        self._clock = clock
+        self._database = context.database
+        self._mount = context.mount().uuid
+        self._clock = context.clock
         self._issuers = issuers
         self._keys = keys
         self._certificates = certificates

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from ca.chains import chains
 from ca.keys import Keys
@@ -119,10 +119,8 @@ class Issuers:
             value = record.model_copy(update={"chain": tuple(found[identity])})
             change.put(self.records, identity, value, expected=ABSENT)
 
-    async def update(self, reference: str, changes: Mapping[str, Any]) -> Document[IssuerRecord]:
-        """Change fields of an issuer's record. Raises BadInput when its new name is taken, NotFound, DocumentMoved."""
-        document = await self.resolve(reference)
-        value = document.value.model_copy(update=dict(changes))
+    async def replace(self, document: Document[IssuerRecord], value: IssuerRecord) -> Document[IssuerRecord]:
+        """Store a changed record. Raises BadInput when its new name is taken or no name, DocumentMoved."""
         check_name(value.name, "issuer")
         change = self._context.documents.change()
         if value.manual_chain != document.value.manual_chain:
