@@ -1,0 +1,134 @@
+"""Units of work on the table of tokens: plain functions over a connection, to be run in a transaction.
+
+A token lives only as long as every token above it: what is below an expired or revoked one is gone with it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy.sql.selectable import CTE
+
+from chancery.auth.sealed import Row
+from chancery.kit.errors import Denied
+from chancery.kit.storage import DuplicateRow
+from chancery.storage.schema import TOKENS
+
+SPENT = -1
+"""`uses_left` of a token whose last use is being served, or was: nobody else may use it; tidying removes it."""
+
+_T = TOKENS.c
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row, and the moment (seconds) at which it or something above it expires; None = never."""
+
+    row: Row
+    valid_until: int | None
+
+
+def find(connection: Connection, token_hash: bytes) -> Found | None:
+    """Read a token's row together with the expiry of the tokens above it."""
+    above = select(_T.hash, _T.parent_hash, _T.expires_at).where(_T.hash == token_hash).cte("above", recursive=True)
+    above = above.union(
+        select(_T.hash, _T.parent_hash, _T.expires_at).join(above, _T.hash == above.c.parent_hash),
+    )
+    earliest = select(func.min(above.c.expires_at)).scalar_subquery()
+    found = connection.execute(
+        select(_T.hash, _T.parent_hash, _T.uses_left, _T.sealed, earliest.label("earliest")).where(
+            _T.hash == token_hash
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    return Found(Row(found.hash, found.parent_hash, found.uses_left, found.sealed), found.earliest)
+
+
+def hash_of_accessor(connection: Connection, accessor_hash: bytes) -> bytes | None:
+    """Return the hash of the token with an accessor."""
+    found: bytes | None = connection.scalar(select(_T.hash).where(_T.accessor_hash == accessor_hash))
+    return found
+
+
+def add(connection: Connection, row: Mapping[str, Any], now: int) -> None:
+    """Insert a token. Raises Denied when its parent is gone meanwhile, DuplicateRow when its hash is taken."""
+    parent = row["parent_hash"]
+    if parent is not None:
+        above = find(connection, parent)
+        if above is None or _is_over(above, now):
+            raise Denied("the parent token is no longer valid")
+    taken = find(connection, row["hash"])
+    if taken is not None:
+        if not _is_over(taken, now):
+            raise DuplicateRow("a token with this text exists")
+        delete_tree(connection, [row["hash"]])
+    connection.execute(insert(TOKENS).values(**row))
+
+
+def renew(connection: Connection, token_hash: bytes, expires_at: int, sealed: bytes) -> bool:
+    """Replace the expiry and the sealed entry. False when the token is gone."""
+    changed = connection.execute(
+        update(TOKENS).where(_T.hash == token_hash).values(expires_at=expires_at, sealed=sealed)
+    )
+    return changed.rowcount == 1
+
+
+def spend(connection: Connection, token_hash: bytes) -> bool:
+    """Take one of a token's counted uses. False when there is none left."""
+    mine = _T.hash == token_hash
+    counted = connection.execute(update(TOKENS).where(and_(mine, _T.uses_left > 1)).values(uses_left=_T.uses_left - 1))
+    if counted.rowcount == 1:
+        return True
+    last = connection.execute(update(TOKENS).where(and_(mine, _T.uses_left == 1)).values(uses_left=SPENT))
+    return last.rowcount == 1
+
+
+def delete_tree(connection: Connection, roots: Sequence[bytes]) -> list[bytes]:
+    """Remove tokens and everything below them; returns the hashes of what was removed."""
+    tree = _below(select(_T.hash).where(_T.hash.in_(roots)))
+    removed = connection.execute(delete(TOKENS).where(_T.hash.in_(select(tree.c.hash))).returning(_T.hash))
+    return list(removed.scalars())
+
+
+def delete_alone(connection: Connection, token_hash: bytes) -> list[bytes]:
+    """Remove one token; its children become orphans. Returns the hashes of whatever is no longer what it was."""
+    below = descendants(connection, token_hash)
+    connection.execute(update(TOKENS).where(_T.parent_hash == token_hash).values(parent_hash=None))
+    connection.execute(delete(TOKENS).where(_T.hash == token_hash))
+    return below
+
+
+def descendants(connection: Connection, token_hash: bytes) -> list[bytes]:
+    """Return the hashes of a token and everything below it."""
+    tree = _below(select(_T.hash).where(_T.hash == token_hash))
+    return list(connection.scalars(select(tree.c.hash)))
+
+
+def delete_expired(connection: Connection, now: int, limit: int) -> list[bytes]:
+    """Remove up to `limit` expired or spent tokens with everything below them; returns the hashes of the removed."""
+    over = select(_T.hash).where(or_(_T.expires_at <= now, _T.uses_left == SPENT)).limit(limit)
+    roots = list(connection.scalars(over))
+    return delete_tree(connection, roots) if roots else []
+
+
+def page(connection: Connection, after: bytes, now: int) -> list[Row]:
+    """Return the next rows in the order of hashes that are neither spent nor themselves expired."""
+    rows = connection.execute(
+        select(_T.hash, _T.parent_hash, _T.uses_left, _T.sealed)
+        .where(_T.hash > after, _T.uses_left != SPENT, or_(_T.expires_at.is_(None), _T.expires_at > now))
+        .order_by(_T.hash)
+        .limit(_PAGE)
+    )
+    return [Row(row.hash, row.parent_hash, row.uses_left, row.sealed) for row in rows]
+
+
+def _below(roots: Select[tuple[bytes]]) -> CTE:
+    tree = roots.cte("tree", recursive=True)
+    return tree.union(select(_T.hash).join(tree, _T.parent_hash == tree.c.hash))
+
+
+def _is_over(found: Found, now: int) -> bool:
+    return found.row.uses_left == SPENT or (found.valid_until is not None and found.valid_until <= now)
