@@ -186,13 +186,13 @@ class Writer:
         savepoint = self._connection.begin_nested()
         try:
             work.result = work.work(self._connection)
+            if not self._dbapi.in_transaction:
+                raise RuntimeError("a unit of work must not end the transaction it runs in")
             savepoint.commit()
         except Exception as error:  # noqa: BLE001  # it is the caller's, and delivered there
             self._raise_if_batch_is_lost(error)
             savepoint.rollback()
             work.error = _deliverable(error)
-        if not self._dbapi.in_transaction:
-            raise RuntimeError("a unit of work must not end the transaction it runs in")
 
     def _raise_if_batch_is_lost(self, error: Exception) -> None:
         """SQLite answers some failures (a full disk among them) by rolling back the whole transaction."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ async def test_an_appended_row_keeps_its_values(database: HostDatabase) -> None:
         label="ünï",
         blob=b"\x00\xff",
         flag=True,
-        seen=datetime(2026, 1, 2, 3, 4, 5),
+        seen=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).replace(tzinfo=None),
         extra={"x": [1]},
     )
     await database.append(THINGS, row)
@@ -97,7 +97,7 @@ async def test_an_impossible_row_is_an_error_of_its_caller_alone(database: HostD
 
 
 async def test_foreign_keys_are_enforced(database: HostDatabase) -> None:
-    with pytest.raises(Exception, match="(?i)foreign key"):
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
         await database.append(PARTS, {"id": "p", "thing": "nowhere", "weight": 1})
 
 
@@ -155,7 +155,7 @@ async def test_read_work_sees_one_snapshot(database: HostDatabase) -> None:
 
 
 async def test_reading_work_cannot_write(database: HostDatabase) -> None:
-    with pytest.raises(Exception, match="(?i)read-?only"):
+    with pytest.raises(Exception, match=r"(?i)read-?only"):
         await database.read(lambda at: at.execute(insert(THINGS).values(thing("a"))))
     assert await count(database, THINGS) == 0
 

@@ -6,8 +6,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import (
-    JSON, BigInteger, Boolean, Column, DateTime, ForeignKey, LargeBinary, MetaData, String, Table, Text, func, select,
-)  # fmt: skip
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    select,
+)
 
 from chancery.kit.storage import Database
 from chancery.seal.barrier import KeyringBarrier
