@@ -7,9 +7,10 @@ A key is a handle plus its pinned public key. Keys take the MESSAGE and return t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from chancery.kit.engine import Mount
+if TYPE_CHECKING:  # signer processes import this module, and must not pay for the host's kit
+    from chancery.kit.engine import Mount
 
 
 class KeyAlgorithm(StrEnum):
@@ -21,7 +22,10 @@ class KeyAlgorithm(StrEnum):
 
 
 class SignatureScheme(Enum):
-    """A signature algorithm with its digest. PSS uses MGF1 with the same digest and a salt as long as the digest."""
+    """A signature algorithm with its digest. PSS uses MGF1 with the same digest and a salt as long as the digest.
+
+    Certificates use SHA-256, SHA-384 and SHA-512; the other digests are there for callers that name one themselves.
+    """
 
     RSA_PKCS1_SHA256 = "rsa-pkcs1-sha256"
     RSA_PKCS1_SHA384 = "rsa-pkcs1-sha384"
@@ -33,6 +37,24 @@ class SignatureScheme(Enum):
     ECDSA_SHA384 = "ecdsa-sha384"
     ECDSA_SHA512 = "ecdsa-sha512"
     ED25519 = "ed25519"
+    RSA_PKCS1_SHA1 = "rsa-pkcs1-sha1"
+    RSA_PKCS1_SHA224 = "rsa-pkcs1-sha224"
+    RSA_PKCS1_SHA3_224 = "rsa-pkcs1-sha3-224"
+    RSA_PKCS1_SHA3_256 = "rsa-pkcs1-sha3-256"
+    RSA_PKCS1_SHA3_384 = "rsa-pkcs1-sha3-384"
+    RSA_PKCS1_SHA3_512 = "rsa-pkcs1-sha3-512"
+    RSA_PSS_SHA1 = "rsa-pss-sha1"
+    RSA_PSS_SHA224 = "rsa-pss-sha224"
+    RSA_PSS_SHA3_224 = "rsa-pss-sha3-224"
+    RSA_PSS_SHA3_256 = "rsa-pss-sha3-256"
+    RSA_PSS_SHA3_384 = "rsa-pss-sha3-384"
+    RSA_PSS_SHA3_512 = "rsa-pss-sha3-512"
+    ECDSA_SHA1 = "ecdsa-sha1"
+    ECDSA_SHA224 = "ecdsa-sha224"
+    ECDSA_SHA3_224 = "ecdsa-sha3-224"
+    ECDSA_SHA3_256 = "ecdsa-sha3-256"
+    ECDSA_SHA3_384 = "ecdsa-sha3-384"
+    ECDSA_SHA3_512 = "ecdsa-sha3-512"
 
 
 class Usage(StrEnum):
@@ -55,7 +77,7 @@ class PublicKey:
     spki: bytes
     algorithm: KeyAlgorithm
     bits: int
-    """RSA: length of the modulus. EC: 256, 384 or 521. Ed25519: 0."""
+    """RSA: length of the modulus. EC: 224, 256, 384 or 521. Ed25519: 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +119,7 @@ class KeyRegistry(Protocol):
     """
 
     async def reference(
-        self, mount: Mount, *, name: str = "", uuid: str = "", usage: Usage = Usage.SIGN
+        self, mount: "Mount", *, name: str = "", uuid: str = "", usage: Usage = Usage.SIGN
     ) -> ManagedKeyReference:
         """Find a registered key that this mount may use, without contacting the backend.
 
@@ -107,7 +129,7 @@ class KeyRegistry(Protocol):
         """
         ...
 
-    async def open(self, mount: Mount, uuid: str, usage: Usage = Usage.SIGN) -> ManagedKey:
+    async def open(self, mount: "Mount", uuid: str, usage: Usage = Usage.SIGN) -> ManagedKey:
         """Open a registered key; generates it in the backend when it is absent and allow_generate_key is set.
 
         Checks the grant and the usage each time (cheap once warm; the backend is contacted on first use only).
@@ -115,15 +137,15 @@ class KeyRegistry(Protocol):
         """
         ...
 
-    async def describe(self, mount: Mount, uuid: str) -> ManagedKeyReference:
+    async def describe(self, mount: "Mount", uuid: str) -> ManagedKeyReference:
         """Return the present name of a key. Raises BadInput when it was deleted."""
         ...
 
-    async def generate_software(self, mount: Mount, key: NewKey, context: str) -> "SoftwareKey":
+    async def generate_software(self, mount: "Mount", key: NewKey, context: str) -> "SoftwareKey":
         """Make a software key (`internal`, `exported`), its material sealed by the barrier to mount and context."""
         ...
 
-    async def open_software(self, mount: Mount, sealed: bytes, context: str) -> ManagedKey:
+    async def open_software(self, mount: "Mount", sealed: bytes, context: str) -> ManagedKey:
         """Open a software key from its sealed material; cached. Raises Corrupted when it is not what was sealed."""
         ...
 
@@ -165,7 +187,6 @@ def choose_scheme(key: PublicKey, *, hash_bits: int = 0, pss: bool = False) -> S
             return _DEFAULT_SCHEMES[key.algorithm, key.bits]
         except KeyError:
             raise ValueError(f"no signature scheme for {key.algorithm} keys of {key.bits} bits") from None
-    try:
-        return SignatureScheme(f"rsa-{'pss' if pss else 'pkcs1'}-sha{hash_bits or 256}")
-    except ValueError:
-        raise ValueError("signature_bits must be 256, 384 or 512") from None
+    if hash_bits not in {0, 256, 384, 512}:
+        raise ValueError("signature_bits must be 256, 384 or 512")
+    return SignatureScheme(f"rsa-{'pss' if pss else 'pkcs1'}-sha{hash_bits or 256}")

@@ -135,6 +135,8 @@ class KmsLibrary:
     library: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables for the signer process of this library alone, such as SOFTHSM2_CONF."""
+    initialization: str = ""
+    """Text for C_Initialize, as NSS wants it ("configdir='sql:/dir' ..."); empty for all other modules."""
     max_parallel: int = 1
     timeout: float = 10.0
     """Deadline of one operation, in seconds; key generation has six times as much."""

@@ -47,6 +47,8 @@ class Request:
     """None only on routes that are declared unauthenticated."""
     namespace: str = ""
     """Path of the namespace, `""` for root."""
+    namespace_id: str = "root"
+    """Identifier of the namespace (`engine.ROOT_NAMESPACE` for root): what documents and mounts are asked for by."""
     remote_address: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     token: str = ""
