@@ -4,6 +4,7 @@ Everything it keeps, the unseal key and the root token included, lies in one pri
 survives, otherwise it is removed at the end. Never for production.
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chancery import logs
+from chancery.host import Host
 from chancery.kit.engine import DevAdditions
 from chancery.plugins import dev_setups
-from chancery.server import ServerProcess, run_until_stopped
+from chancery.server import Hooks, run_until_stopped
 from chancery.settings import KmsLibrarySettings, Listener, Settings, SettingsError, Storage
 
 _SECRETS = "dev-secrets.json"
@@ -47,7 +49,7 @@ def run_dev(options: DevOptions) -> int:
             return 1
         logs.configure(options.log_level, "text")
         dev = _DevServer(options, directory, [line for addition in additions for line in addition.banner])
-        return run_until_stopped(settings, None, dev.on_open)
+        return run_until_stopped(settings, None, Hooks(dev.announce, dev.prepare))
 
 
 def _settings(options: DevOptions, directory: Path, additions: Sequence[DevAdditions]) -> Settings:
@@ -73,36 +75,40 @@ def _settings(options: DevOptions, directory: Path, additions: Sequence[DevAddit
 
 
 class _DevServer:
-    """Initializes or unseals the host once its sockets listen, and tells the developer how to use it."""
+    """Initializes or unseals the host before it listens, and tells the developer how to use it."""
 
     def __init__(self, options: DevOptions, directory: Path, banner: Sequence[str]) -> None:
         self._options = options
         self._directory = directory
         self._banner = banner
+        self._unseal_key = b""
+        self._root_token = ""
 
-    async def on_open(self, process: ServerProcess, urls: Sequence[str]) -> None:
-        """Bring the host into service and print the banner."""
-        host, file = process.host, self._directory / _SECRETS
+    async def prepare(self, host: Host) -> None:
+        """Bring the host into service."""
+        file = self._directory / _SECRETS
         if host.status().initialized:
             if not file.is_file():
                 raise SettingsError([f"{file} is missing: this data directory was not made by a development server"])
             known = json.loads(file.read_text())
-            key, remembered = bytes.fromhex(known["unseal_key"]), known["root_token"]
+            self._unseal_key, remembered = bytes.fromhex(known["unseal_key"]), known["root_token"]
         else:
             shares, remembered = await host.initialize(1, 1, root_token=self._options.root_token_id)
-            key = shares[0]
-        await host.unseal(key)
-        token = await host.ensure_root_token(self._options.root_token_id or remembered)
-        _write_privately(file, json.dumps({"unseal_key": key.hex(), "root_token": token}))
-        self._print_banner(urls[0], key.hex(), token)
+            self._unseal_key = shares[0]
+        await host.unseal(self._unseal_key)
+        self._root_token = await host.ensure_root_token(self._options.root_token_id or remembered)
+        secrets = {"unseal_key": self._unseal_key.hex(), "root_token": self._root_token}
+        await asyncio.to_thread(_write_privately, file, json.dumps(secrets))
 
-    def _print_banner(self, url: str, key: str, token: str) -> None:
+    def announce(self, _host: Host, urls: Sequence[str]) -> None:
+        """Print the banner."""
+        url, token = urls[0], self._root_token
         kept = str(self._directory) if self._options.data else "nowhere: it is removed when the server stops"
         lines = [
             "==> Chancery development server. Everything needed to break it is printed here: not for production.",
             "",
             f"    API:        {url}",
-            f"    Unseal key: {key}",
+            f"    Unseal key: {self._unseal_key.hex()}",
             f"    Root token: {token}",
             f"    Data:       {kept}",
             *(f"    {line}" for line in self._banner),

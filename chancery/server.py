@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
@@ -20,8 +21,16 @@ from chancery.settings import Listener, Settings, SettingsError, load
 _log = logging.getLogger(__name__)
 
 Reread = Callable[[], Settings]
-OnOpen = Callable[["ServerProcess", Sequence[str]], Awaitable[None]]
-"""Called once the sockets listen, with the URLs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a kind of server does besides serving."""
+
+    announce: Callable[[Host, Sequence[str]], None]
+    """Called with the URLs as soon as the sockets listen, before the first request is read."""
+    prepare: Callable[[Host], Awaitable[None]] | None = None
+    """Called with the open host before the sockets listen."""
 
 
 class ServerProcess:
@@ -34,13 +43,15 @@ class ServerProcess:
         self._http = HttpServer(self.host.serve, settings.limits)
         self._stop = asyncio.Event()
 
-    async def run(self, on_open: OnOpen) -> None:
-        """Serve until SIGTERM or SIGINT, then drain. `on_open` is given the URLs once the sockets listen."""
+    async def run(self, hooks: Hooks) -> None:
+        """Serve until SIGTERM or SIGINT, then drain."""
         self._handle_signals()
         try:
             await self.host.open()
+            if hooks.prepare is not None:
+                await hooks.prepare(self.host)
             urls = [_url(listener, await self._http.listen(listener)) for listener in self._settings.listeners]
-            await on_open(self, urls)
+            hooks.announce(self.host, urls)
             await self._stop.wait()
         finally:
             _log.info("stopping")
@@ -83,20 +94,20 @@ def run_config(path: Path) -> int:
         print(f"chancery: the configuration cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 - before logging
         return 1
     logs.configure(settings.log.level, settings.log.format)
-    return run_until_stopped(settings, lambda: load(path), _announce)
+    return run_until_stopped(settings, lambda: load(path), Hooks(_announce))
 
 
-async def _announce(process: ServerProcess, urls: Sequence[str]) -> None:
-    status = process.host.status()
+def _announce(host: Host, urls: Sequence[str]) -> None:
+    status = host.status()
     state = "sealed" if status.initialized else "not initialized: run `chancery operator init`"
     _log.info("listening on %s; %s", ", ".join(urls), state)
 
 
-def run_until_stopped(settings: Settings, reread: Reread | None, on_open: OnOpen) -> int:
+def run_until_stopped(settings: Settings, reread: Reread | None, hooks: Hooks) -> int:
     """Run a server in an event loop of its own. Returns 0 after a clean stop, 1 when it could not start."""
 
     async def main() -> None:
-        await ServerProcess(settings, reread).run(on_open)
+        await ServerProcess(settings, reread).run(hooks)
 
     try:
         uvloop.run(main())

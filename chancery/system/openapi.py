@@ -115,7 +115,7 @@ def _operation(operation: Operation, served: Endpoint[Any], captures: list[str],
 def _responses(served: Endpoint[Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "OK"}
     if served.responses:
-        properties = {name: {} for name in served.responses}
+        properties: dict[str, Any] = {name: {} for name in served.responses}
         success["content"] = {"application/json": {"schema": {"type": "object", "properties": properties}}}
     return {
         "200": success,
