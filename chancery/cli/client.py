@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode, urljoin
 from chancery.cli.answers import Secret, error_messages, parse_secret
 from chancery.cli.connection import Address, Connection
 from chancery.cli.curl import CurlInstead, curl_command
-from chancery.cli.failures import ApiRefused, CallFailed, Unreachable
+from chancery.cli.failures import Absent, ApiRefused, CallFailed, Unreachable
 from chancery.cli.golang import Json
 from chancery.cli.json_text import NotJson, decode, encode, sorted_keys
 from chancery.cli.transport import Exchange, HttpAnswer, send
@@ -52,7 +52,7 @@ class Answer:
             return decode(self.body) if self.body.strip() else None
         except NotJson:
             what = self.content_type or "of an unnamed type"
-            raise CallFailed(f"the answer is not JSON but {what}; if it is meant to be, use -format=raw") from None
+            raise CallFailed(f"the answer is not JSON but {what}; -format=raw prints it as it is") from None
 
     def object(self) -> dict[str, Json]:
         """Return the body as a JSON object; an empty body is an empty object. Raises CallFailed."""
@@ -92,11 +92,13 @@ class Client:
             raise self._refusal(call.method, answer)
         return answer
 
-    def secret(self, call: Call) -> Secret | None:
-        """Carry out a read that answers in Vault's envelope. None when there is nothing: no body, or 404."""
+    def secret(self, call: Call) -> Secret:
+        """Carry out a read that answers in Vault's envelope. Raises Absent for 404, and when there is no body."""
         answer = self.call(call)
         secret = parse_secret(answer.object())
-        return None if answer.status == 404 and not _says_something(secret) else secret
+        if secret is None or (answer.status == 404 and not _says_something(secret)):
+            raise Absent("\n".join(f"* {message}" for message in error_messages(answer.body) or ()))
+        return secret
 
     def written(self, call: Call) -> Secret | None:
         """Carry out a write: 404 is an error, unless the answer carries warnings or data."""

@@ -182,6 +182,8 @@ class LazyGroup(click.Group):
             click.echo(self.get_help(ctx))
             ctx.exit()
         if not args or args[0] not in self.entries:
+            if args:
+                click.echo(f"unknown command: {args[0]}\n", err=True)
             click.echo(self.get_help(ctx), err=True)
             ctx.exit(self.unknown_exit_code)
         return super().parse_args(ctx, ["--", *args])

@@ -44,6 +44,10 @@ class ApiRefused(CallFailed):
         self.messages = messages
 
 
+class Absent(ChanceryError):
+    """Nothing is there (404). The commands decide what that means; the message is the server's, and often empty."""
+
+
 @contextmanager
 def failing_as(doing: str, *, exit_code: int = REMOTE_ERROR) -> Iterator[None]:
     """Turn a failed call into the command's failure: `Error reading pki/ca: ...`."""

@@ -19,7 +19,7 @@ def format_policy(text: str) -> str:
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
-    """Indent lines. A heredoc or block comment is one of them, whatever line feeds it has: its inside stays as it is."""
+    """Indent lines. A heredoc or block comment is one of them, line feeds and all: its inside stays as it is."""
     return [f"{INDENT}{line}" if line else "" for line in lines]
 
 

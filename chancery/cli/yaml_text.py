@@ -3,11 +3,15 @@
 Imported only when YAML is asked for: the library costs twenty milliseconds.
 """
 
+import re
+
 import yaml
 
 from chancery.cli.golang import Json, Number
 
 OLD_BOOLEANS = frozenset({"y", "Y", "n", "N"})
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+"""What plain, quoted and block text alike cannot hold as it is."""
 _LARGEST_EXACT = 1 << 63
 _LONG = 1 << 30
 
@@ -22,6 +26,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _string(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     tag = "tag:yaml.org,2002:str"
+    if UNPRINTABLE.search(text):
+        return dumper.represent_scalar(tag, text, style='"')
     if "\n" in text:
         return dumper.represent_scalar(tag, text, style="|")
     resolved = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]  # stubs lack it

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chancery.cli.answers import Secret
 from chancery.cli.client import Call
 from chancery.cli.command import Arity, Prints, remote_command
-from chancery.cli.failures import RemoteFailed, UsageFailed, failing_as
+from chancery.cli.failures import Absent, RemoteFailed, UsageFailed, failing_as
 from chancery.cli.flags import BOOLEAN, INTEGER, STRING, Flag
 from chancery.cli.golang import Json, render
 from chancery.cli.keyvalues import parse_key_values
@@ -46,11 +46,17 @@ def read_command(session: Session, arguments: Sequence[str]) -> None:
         with failing_as(f"Error reading: {path}"):
             session.output.raw(session.client.require(call).body)
         return
-    with failing_as(f"Error reading {path}"):
-        secret = session.client.secret(call)
-    if secret is None:
-        raise RemoteFailed(f"No value found at {path}")
+    try:
+        with failing_as(f"Error reading {path}"):
+            secret = session.client.secret(call)
+    except Absent as absent:
+        raise _nothing_at(path, absent) from absent
     session.show(secret)
+
+
+def _nothing_at(path: str, absent: Absent) -> RemoteFailed:
+    """Build the failure for a path with nothing there; the server may have said why, as for a mount that is not."""
+    return RemoteFailed("\n".join(filter(None, [f"No value found at {path}", absent.message])))
 
 
 @remote_command(
@@ -123,25 +129,28 @@ def list_command(
         query.append(("after", after))
     if limit is not None and limit >= 0:
         query.append(("limit", str(limit)))
-    with failing_as(f"Error listing {path}"):
-        secret = session.client.secret(Call("GET", path, query=tuple(query)))
+    try:
+        with failing_as(f"Error listing {path}"):
+            secret = session.client.secret(Call("GET", path, query=tuple(query)))
+    except Absent as absent:
+        if session.output.is_table:
+            raise _nothing_at(path, absent) from absent
+        session.output.document({})
+        return RemoteFailed.exit_code
     details = session.environment.flag("DETAILED") if detailed is None else detailed
     return _show_list(session, path, secret, detailed=details)
 
 
-def _show_list(session: Session, path: str, secret: Secret | None, *, detailed: bool) -> int:
+def _show_list(session: Session, path: str, secret: Secret, *, detailed: bool) -> int:
     output = session.output
-    if secret is not None and secret.wrap_info is not None:
+    if secret.wrap_info is not None:
         output.secret(secret)
         return 0
-    keys = (secret.data or {}).get("keys") if secret else None
-    if secret is None or not isinstance(keys, list):
-        if output.is_table:
-            raise RemoteFailed(f"No value found at {path}")
-        output.document({})
-        return RemoteFailed.exit_code
+    data = secret.data or {}
+    keys, details = data.get("keys"), data.get("key_info")
+    if not isinstance(keys, list):
+        raise RemoteFailed(f"No entries found at {path}")
     names = [render(key) for key in keys]
-    details = (secret.data or {}).get("key_info")
     if output.is_table:
         output.warnings(secret.warnings or ())
     if not detailed:

@@ -7,7 +7,7 @@ import click
 
 from chancery.cli.client import Call
 from chancery.cli.command import Arity, Prints, local_command, remote_command
-from chancery.cli.failures import RemoteFailed, UsageFailed, failing_as
+from chancery.cli.failures import Absent, RemoteFailed, UsageFailed, failing_as
 from chancery.cli.golang import Json, render
 from chancery.cli.session import Session
 
@@ -48,12 +48,12 @@ def write_command(session: Session, arguments: Sequence[str]) -> None:
 def read_command(session: Session, arguments: Sequence[str]) -> None:
     """Print a policy."""
     name = _name(session, arguments[0])
-    with failing_as(f"Error reading policy named {name}"):
-        secret = session.client.secret(Call("GET", f"{_POLICIES}/{name}", wraps=False))
-    data = secret.data if secret else None
-    text = (data or {}).get("policy", (data or {}).get("rules"))
-    if text is None:
-        raise RemoteFailed(f"No policy named: {name}")
+    try:
+        with failing_as(f"Error reading policy named {name}"):
+            data = session.client.secret(Call("GET", f"{_POLICIES}/{name}", wraps=False)).data or {}
+    except Absent as absent:
+        raise RemoteFailed(f"No policy named: {name}") from absent
+    text = data.get("policy", data.get("rules", ""))
     if session.output.is_table:
         session.output.line(render(text).strip())
     else:
