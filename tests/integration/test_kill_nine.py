@@ -87,11 +87,12 @@ class Load:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ConfiguredServer]:
-    with ConfiguredServer(tmp_path) as server, server.client() as client:
-        server.register_key(client, "kill", mechanism="0x1041", curve="P256")
-        client.write("sys/mounts/pki", type="pki")
-        client.write("pki/root/generate/kms", managed_key_name="kill", common_name="Kill Root", ttl="700h")
-        client.write("pki/roles/kill", allow_any_name=True, key_type="ec", key_bits=256, ttl="24h")
+    with ConfiguredServer(tmp_path) as server:
+        with server.client() as client:
+            server.register_key(client, "kill", mechanism="0x1041", curve="P256")
+            client.write("sys/mounts/pki", type="pki")
+            client.write("pki/root/generate/kms", managed_key_name="kill", common_name="Kill Root", ttl="700h")
+            client.write("pki/roles/kill", allow_any_name=True, key_type="ec", key_bits=256, ttl="24h")
         server.stop()
         yield server
 

@@ -115,7 +115,11 @@ class DevServer(ChanceryServer):
         ]
 
     def make_ready(self) -> None:
-        """Nothing to do: a development server unseals itself."""
+        """Wait: a development server unseals itself and makes its own root token."""
+        with self.client() as client:
+            self.running().wait_until(
+                lambda: client.request("GET", "auth/token/lookup-self").status == 200, what="ready for its root token"
+            )
 
 
 class ConfiguredServer(ChanceryServer):
