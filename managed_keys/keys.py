@@ -5,7 +5,7 @@ A key is a handle plus its pinned public key. Keys take the MESSAGE and return t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -159,7 +159,7 @@ class SoftwareKey:
 
     sealed: bytes
     key: ManagedKey
-    pkcs8: bytes
+    pkcs8: bytes = field(repr=False)
 
 
 RSA_BITS = (2048, 3072, 4096, 8192)

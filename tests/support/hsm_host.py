@@ -72,7 +72,7 @@ class MemoryDocuments:
         """Return what befalls the next write."""
         return self.faults.pop(0) if self.faults else ""
 
-    def collection(self, kind: str, model: type[M]) -> Collection[M]:  # noqa: ARG002  # the port has it
+    def collection(self, kind: str, model: type[M]) -> Collection[M]:  # the port has it
         """Return the collection of a kind."""
         return cast(Collection[M], self.collections.setdefault(kind, MemoryCollection(self)))
 
