@@ -34,6 +34,10 @@ _IDENTIFIERS: Final[Mapping[SignatureScheme, bytes]] = {
     SignatureScheme.ECDSA_SHA512: der.sequence(der.oid("1.2.840.10045.4.3.4")),
     SignatureScheme.ED25519: der.sequence(der.oid("1.3.101.112")),
 }
+
+SCHEMES: Final = frozenset(_IDENTIFIERS)
+"""What certificates, requests and CRLs are signed with: no SHA-1, no SHA-224, and no SHA-3, which few can verify."""
+
 _SCHEMES: Final = {identifier: scheme for scheme, identifier in _IDENTIFIERS.items()}
 
 _NAMES: Final[Mapping[SignatureScheme, str]] = {
@@ -55,8 +59,11 @@ _SPELLINGS: Final = {name.lower(): scheme for scheme, name in _NAMES.items()} | 
 
 
 def algorithm_identifier(scheme: SignatureScheme) -> bytes:
-    """Return the DER AlgorithmIdentifier of a signature scheme."""
-    return _IDENTIFIERS[scheme]
+    """Return the DER AlgorithmIdentifier of a scheme in SCHEMES. Raises ValueError for the others."""
+    try:
+        return _IDENTIFIERS[scheme]
+    except KeyError:
+        raise ValueError(f"nothing of X.509 is signed with {scheme.value} here") from None
 
 
 def scheme_of(identifier: bytes) -> SignatureScheme:
@@ -68,7 +75,7 @@ def scheme_of(identifier: bytes) -> SignatureScheme:
 
 
 def scheme_name(scheme: SignatureScheme) -> str:
-    """Return the name that Vault gives a scheme: `SHA256WithRSA`, `ECDSAWithSHA384`, `Ed25519`."""
+    """Return the name that Vault gives a scheme in SCHEMES: `SHA256WithRSA`, `ECDSAWithSHA384`, `Ed25519`."""
     return _NAMES[scheme]
 
 

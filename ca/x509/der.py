@@ -89,17 +89,20 @@ def _base128(arc: int) -> bytes:
 
 
 def time(moment: datetime) -> bytes:
-    """Return a Time (RFC 5280 4.1.2.5): UTCTime for the years 1950 to 2049, GeneralizedTime otherwise.
+    """Return a Time (RFC 5280 4.1.2.5): UTCTime through the year 2049, GeneralizedTime from then on.
 
-    Takes aware UTC only and drops fractions of a second. Raises ValueError for any other zone.
+    Takes aware UTC only and drops fractions of a second. Raises ValueError for any other zone and for years before
+    1950, which UTCTime does not reach.
     """
     if moment.tzinfo is not UTC and moment.utcoffset() != _NO_OFFSET:
         raise ValueError("a time must be in UTC")
     year = moment.year
     rest = (moment.month, moment.day, moment.hour, moment.minute, moment.second)
-    if 1950 <= year < 2050:
-        return b"\x17\x0d%02d%02d%02d%02d%02d%02dZ" % (year % 100, *rest)
-    return b"\x18\x0f%04d%02d%02d%02d%02d%02dZ" % (year, *rest)
+    if year >= 2050:
+        return b"\x18\x0f%04d%02d%02d%02d%02d%02dZ" % (year, *rest)
+    if year < 1950:
+        raise ValueError("a time must not be before 1950")
+    return b"\x17\x0d%02d%02d%02d%02d%02d%02dZ" % (year % 100, *rest)
 
 
 def extension(dotted: str, critical: bool, value: bytes) -> bytes:

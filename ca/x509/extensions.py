@@ -1,4 +1,4 @@
-"""Certificate extensions (RFC 5280 4.2) as values, each with its asn1crypto encoding and Vault's criticality.
+"""Certificate extensions (RFC 5280 4.2) as values, each encoded by asn1crypto, with Vault's criticality.
 
 Nothing here is hot: `ca.x509.template` encodes these once per kind of certificate.
 """
@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from asn1crypto import core, x509
 
-from ca.x509 import oids
+from ca.x509 import der, oids
 from ca.x509.general_names import encode_ia5
 from ca.x509.policies import CertificatePolicy
 from ca.x509.usages import KeyUsage, key_usage_bits
@@ -19,11 +19,15 @@ IPNetwork = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """An extension that has no field of its own: dotted type, criticality, and the DER within the OCTET STRING."""
+    """Any extension: dotted type, criticality, and the DER within the OCTET STRING."""
 
     oid: str
     critical: bool
     value: bytes
+
+    def encode(self) -> bytes:
+        """Return the DER Extension. Raises ValueError when the type is no object identifier."""
+        return der.extension(self.oid, self.critical, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +64,11 @@ class AuthorityUrls:
     delta_crl_distribution_points: tuple[str, ...] = ()
 
 
-def encoded(extension: Extension) -> x509.Extension:
-    """Return the asn1crypto Extension of a ready-made value."""
-    return x509.Extension(
-        {
-            "extn_id": extension.oid,
-            "critical": extension.critical,
-            "extn_value": core.ParsableOctetString(extension.value),
-        }
-    )
+def _extension(oid: str, critical: bool, value: core.Asn1Value) -> Extension:
+    return Extension(oid, critical, value.dump())
 
 
-def _extension(oid: str, critical: bool, value: core.Asn1Value) -> x509.Extension:
-    return encoded(Extension(oid, critical, value.dump()))
-
-
-def key_usage(usages: Iterable[KeyUsage]) -> x509.Extension:
+def key_usage(usages: Iterable[KeyUsage]) -> Extension:
     """Return the critical KeyUsage of at least one usage."""
     return _extension(oids.KEY_USAGE, True, x509.KeyUsage(_trimmed(key_usage_bits(usages))))
 
@@ -87,29 +80,30 @@ def _trimmed(bits: tuple[int, ...]) -> tuple[int, ...]:
     return bits
 
 
-def ext_key_usage(usages: Iterable[str]) -> x509.Extension:
+def ext_key_usage(usages: Iterable[str]) -> Extension:
     """Return the ExtKeyUsage of object identifiers, in the order given."""
-    return _extension(oids.EXT_KEY_USAGE, False, x509.ExtKeyUsageSyntax(list(usages)))
+    purposes = [x509.KeyPurposeId.load(der.oid(usage)) for usage in usages]
+    return _extension(oids.EXT_KEY_USAGE, False, x509.ExtKeyUsageSyntax(purposes))
 
 
-def basic_constraints(is_ca: bool, path_length: int | None) -> x509.Extension:
+def basic_constraints(is_ca: bool, path_length: int | None) -> Extension:
     """Return the critical BasicConstraints."""
     return _extension(
         oids.BASIC_CONSTRAINTS, True, x509.BasicConstraints({"ca": is_ca, "path_len_constraint": path_length})
     )
 
 
-def subject_key_identifier(identifier: bytes) -> x509.Extension:
+def subject_key_identifier(identifier: bytes) -> Extension:
     """Return the SubjectKeyIdentifier."""
     return _extension(oids.SUBJECT_KEY_IDENTIFIER, False, core.OctetString(identifier))
 
 
-def authority_key_identifier(identifier: bytes) -> x509.Extension:
+def authority_key_identifier(identifier: bytes) -> Extension:
     """Return the AuthorityKeyIdentifier with a key identifier only, as Vault's."""
     return _extension(oids.AUTHORITY_KEY_IDENTIFIER, False, x509.AuthorityKeyIdentifier({"key_identifier": identifier}))
 
 
-def authority_information_access(urls: AuthorityUrls) -> x509.Extension:
+def authority_information_access(urls: AuthorityUrls) -> Extension:
     """Return the AuthorityInformationAccess: OCSP responders first, then issuing certificates."""
     return _extension(
         oids.AUTHORITY_INFORMATION_ACCESS,
@@ -124,7 +118,7 @@ def authority_information_access(urls: AuthorityUrls) -> x509.Extension:
     )
 
 
-def distribution_points(oid: str, field: str, urls: Iterable[str]) -> x509.Extension:
+def distribution_points(oid: str, field: str, urls: Iterable[str]) -> Extension:
     """Return CRLDistributionPoints or FreshestCRL: one DistributionPoint for each URL."""
     return _extension(
         oid,
@@ -135,7 +129,7 @@ def distribution_points(oid: str, field: str, urls: Iterable[str]) -> x509.Exten
     )
 
 
-def certificate_policies(policies: Iterable[CertificatePolicy]) -> x509.Extension:
+def certificate_policies(policies: Iterable[CertificatePolicy]) -> Extension:
     """Return the CertificatePolicies."""
     return _extension(oids.CERTIFICATE_POLICIES, False, x509.CertificatePolicies(list(map(_policy, policies))))
 
@@ -152,7 +146,7 @@ def _policy(policy: CertificatePolicy) -> x509.PolicyInformation:
     return x509.PolicyInformation(information | {"policy_qualifiers": qualifiers} if qualifiers else information)
 
 
-def name_constraints(constraints: NameConstraints) -> x509.Extension:
+def name_constraints(constraints: NameConstraints) -> Extension:
     """Return the critical NameConstraints: DNS, IP, email, URI on each side, as Go orders them."""
     sides = {"permitted_subtrees": constraints.permitted, "excluded_subtrees": constraints.excluded}
     value = {field: [{"base": name} for name in _subtree_names(side)] for field, side in sides.items() if side}

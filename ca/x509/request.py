@@ -188,7 +188,7 @@ def _requested(spec: RequestSpec) -> list[bytes]:
     if spec.sans:
         found.append(der.extension(oids.SUBJECT_ALT_NAME, spec.subject.encode() == b"\x30\x00", spec.sans.encode()))
     if spec.key_usages:
-        found.append(bytes(extensions.key_usage(spec.key_usages).dump()))
+        found.append(extensions.key_usage(spec.key_usages).encode())
     if spec.ask_for_ca:
-        found.append(bytes(extensions.basic_constraints(True, spec.path_length).dump()))
-    return found + [der.extension(one.oid, one.critical, one.value) for one in spec.extra_extensions]
+        found.append(extensions.basic_constraints(True, spec.path_length).encode())
+    return found + [one.encode() for one in spec.extra_extensions]

@@ -78,6 +78,8 @@ class CertificateSpec:
         for moment in (self.not_before, self.not_after):
             if moment.tzinfo is not UTC and moment.utcoffset() != _NO_OFFSET:
                 raise ValueError("not_before and not_after must be in UTC")
+            if moment.year < 1950:
+                raise ValueError("not_before and not_after must not be before 1950")
         if self.not_after < self.not_before:
             raise ValueError("not_after must not be before not_before")
         if self.path_length is not None and (not self.is_ca or not 0 <= self.path_length < 1 << 31):

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from asn1crypto import core, x509
 
-from ca.x509 import extensions, oids
+from ca.x509 import der, extensions, oids
 from ca.x509.algorithms import algorithm_identifier
+from ca.x509.extensions import Extension
 from ca.x509.general_names import SubjectAlternativeNames, ip_octets
 from ca.x509.names import ATTRIBUTES, DistinguishedName, checked_value, is_printable
 from ca.x509.public_keys import ski
@@ -28,13 +29,14 @@ def build(spec: CertificateSpec, issuer: IssuerIdentity, scheme: SignatureScheme
             "validity": {"not_before": _time(spec.not_before), "not_after": _time(spec.not_after)},
             "subject": _subject(spec.subject),
             "subject_public_key_info": x509.PublicKeyInfo.load(spec.spki),
-            "extensions": list(certificate_extensions(spec, issuer)),
+            "extensions": x509.Extensions.load(_encode_all(certificate_extensions(spec, issuer))),
         }
     )
-    return bytes(certificate.dump())
+    # dump() evaluates the contents twice, and on the second time asn1crypto 1.5.1 rewrites URIs that it finds unusual
+    return der.tlv(der.SEQUENCE, bytes(certificate.contents))
 
 
-def certificate_extensions(spec: CertificateSpec, issuer: IssuerIdentity) -> Iterable[x509.Extension]:
+def certificate_extensions(spec: CertificateSpec, issuer: IssuerIdentity) -> Iterable[Extension]:
     """Yield the extensions in their order. Raises ValueError when one would appear twice."""
     profile, seen = spec.profile(), set[str]()
     for extension in (
@@ -45,16 +47,20 @@ def certificate_extensions(spec: CertificateSpec, issuer: IssuerIdentity) -> Ite
         *trailing_extensions(profile),
         *_alternative_names(spec, last=True),
         *final_extensions(profile),
-        *map(extensions.encoded, spec.extra_extensions),
+        *spec.extra_extensions,
     ):
-        oid = extension["extn_id"].dotted
-        if oid in seen:
-            raise ValueError(f"extension {oid} is given twice")
-        seen.add(oid)
+        if extension.oid in seen:
+            raise ValueError(f"extension {extension.oid} is given twice")
+        seen.add(extension.oid)
         yield extension
 
 
-def leading_extensions(profile: Profile) -> Iterable[x509.Extension]:
+def _encode_all(found: Iterable[Extension]) -> bytes:
+    """Return the DER Extensions. Loading ready octets keeps asn1crypto from parsing and rewriting the values."""
+    return der.sequence(*(extension.encode() for extension in found))
+
+
+def leading_extensions(profile: Profile) -> Iterable[Extension]:
     """Yield what precedes the subject key identifier."""
     if profile.key_usages:
         yield extensions.key_usage(profile.key_usages)
@@ -64,7 +70,7 @@ def leading_extensions(profile: Profile) -> Iterable[x509.Extension]:
         yield extensions.basic_constraints(profile.is_ca, profile.path_length)
 
 
-def authority_extensions(profile: Profile, issuer: IssuerIdentity) -> Iterable[x509.Extension]:
+def authority_extensions(profile: Profile, issuer: IssuerIdentity) -> Iterable[Extension]:
     """Yield what stands between the subject key identifier and the alternative names."""
     if issuer.key_identifier:
         yield extensions.authority_key_identifier(issuer.key_identifier)
@@ -72,7 +78,7 @@ def authority_extensions(profile: Profile, issuer: IssuerIdentity) -> Iterable[x
         yield extensions.authority_information_access(profile.urls)
 
 
-def trailing_extensions(profile: Profile) -> Iterable[x509.Extension]:
+def trailing_extensions(profile: Profile) -> Iterable[Extension]:
     """Yield what follows the alternative names, unless they contain other names."""
     if profile.policies and not profile.has_qualified_policies:
         yield extensions.certificate_policies(profile.policies)
@@ -82,7 +88,7 @@ def trailing_extensions(profile: Profile) -> Iterable[x509.Extension]:
         yield extensions.distribution_points(oids.CRL_DISTRIBUTION_POINTS, "crl_distribution_points", points)
 
 
-def final_extensions(profile: Profile) -> Iterable[x509.Extension]:
+def final_extensions(profile: Profile) -> Iterable[Extension]:
     """Yield what follows alternative names that contain other names."""
     if profile.has_qualified_policies:
         yield extensions.certificate_policies(profile.policies)
@@ -90,18 +96,18 @@ def final_extensions(profile: Profile) -> Iterable[x509.Extension]:
         yield extensions.distribution_points(oids.FRESHEST_CRL, "delta_crl_distribution_points", points)
 
 
-def _alternative_names(spec: CertificateSpec, *, last: bool) -> Iterable[x509.Extension]:
+def _alternative_names(spec: CertificateSpec, *, last: bool) -> Iterable[Extension]:
     """Yield the alternative names where they belong: critical when the subject is empty (RFC 5280 4.1.2.6)."""
     if not spec.sans or bool(spec.sans.other_names) is not last:
         return
     critical = spec.subject_der() == b"\x30\x00"
     value = x509.GeneralNames(list(_general_names(spec.sans))).dump()
-    yield extensions.encoded(extensions.Extension(oids.SUBJECT_ALT_NAME, critical, value))
+    yield Extension(oids.SUBJECT_ALT_NAME, critical, value)
 
 
 def _general_names(names: SubjectAlternativeNames) -> Iterable[x509.GeneralName]:
     for oid, value in names.other_names:
-        other = {"type_id": oid, "value": core.UTF8String(value, explicit=0)}
+        other = {"type_id": core.ObjectIdentifier.load(der.oid(oid)), "value": core.UTF8String(value, explicit=0)}
         yield x509.GeneralName("other_name", x509.AnotherName(other))
     yield from map(extensions.dns_name, names.dns)
     yield from map(extensions.email_name, names.emails)
@@ -136,6 +142,6 @@ def _directory_string(field: str, value: str) -> x509.DirectoryString:
 
 def _time(moment: datetime) -> x509.Time:
     whole = moment.replace(microsecond=0)
-    if 1950 <= whole.year < 2050:
+    if whole.year < 2050:
         return x509.Time("utc_time", core.UTCTime(whole))
     return x509.Time("general_time", core.GeneralizedTime(whole))

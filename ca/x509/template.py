@@ -9,8 +9,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
-from asn1crypto import x509
-
 from ca.x509 import der, oids, tbs
 from ca.x509.algorithms import algorithm_identifier
 from ca.x509.extensions import Extension
@@ -43,13 +41,13 @@ class Template(NamedTuple):
         authority = list(tbs.authority_extensions(profile, issuer))
         trailing = list(tbs.trailing_extensions(profile))
         final = list(tbs.final_extensions(profile))
-        fixed = {extension["extn_id"].dotted for extension in (*leading, *authority, *trailing, *final)}
+        fixed = {extension.oid for extension in (*leading, *authority, *trailing, *final)}
         return cls(
             algorithm_and_issuer=algorithm_identifier(scheme) + issuer.name_der,
-            leading=_dump(leading),
-            authority=_dump(authority),
-            trailing=_dump(trailing),
-            final=_dump(final),
+            leading=_encode_all(leading),
+            authority=_encode_all(authority),
+            trailing=_encode_all(trailing),
+            final=_encode_all(final),
             present=frozenset(fixed | {oids.SUBJECT_KEY_IDENTIFIER}),
         )
 
@@ -95,11 +93,11 @@ class Template(NamedTuple):
             if extension.oid in seen:
                 raise ValueError(f"extension {extension.oid} is given twice")
             seen.add(extension.oid)
-        return b"".join(der.extension(one.oid, one.critical, one.value) for one in extra)
+        return _encode_all(extra)
 
 
-def _dump(group: Iterable[x509.Extension]) -> bytes:
-    return b"".join(extension.dump() for extension in group)
+def _encode_all(group: Iterable[Extension]) -> bytes:
+    return b"".join(extension.encode() for extension in group)
 
 
 def _ski_extension(ski: bytes) -> bytes:
@@ -117,6 +115,10 @@ class TemplateCache:
 
     def __init__(self, size: int = 512) -> None:
         self._template = lru_cache(maxsize=size)(Template.compile)
+
+    def compiled(self) -> int:
+        """Return how many templates are held."""
+        return self._template.cache_info().currsize
 
     def build(self, spec: CertificateSpec, issuer: IssuerIdentity, scheme: SignatureScheme) -> bytes:
         """Return the DER TBSCertificate as `ca.x509.tbs.build` does, and raise ValueError where it does."""
