@@ -35,6 +35,10 @@ class Stored(BaseModel):
     )
 
 
+# The first model that pydantic builds makes it look for plugins on the disk: at import, not on the event loop.
+Stored.model_rebuild()
+
+
 @dataclass(frozen=True, slots=True)
 class Document(Generic[M]):
     """A value with the version that compare-and-swap needs. The first version is 1."""

@@ -61,11 +61,12 @@ def _evaluate(coefficients: Sequence[int], x: int, size: int) -> int:
 
 def _weight(x: int, coordinates: Sequence[int]) -> int:
     """Return Lagrange's basis polynomial of x, at zero."""
-    weight = 1
+    numerator = denominator = 1
     for other in coordinates:
         if other != x:
-            weight = _scaled(weight, _scaled(other, _inverse(other ^ x), 1), 1)
-    return weight
+            numerator = _scaled(numerator, other, 1)
+            denominator = _scaled(denominator, other ^ x, 1)
+    return _scaled(numerator, _inverse(denominator), 1)
 
 
 def _inverse(scalar: int) -> int:
