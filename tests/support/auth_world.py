@@ -156,12 +156,12 @@ class World:
         answer: Answer = await endpoint.handler(request, endpoint.params.parse(request.raw))
         return answer
 
-    async def write(self, path: str, token: str = "", **fields: Any) -> Reply:
+    async def write(self, path: str, token: str = "", /, **fields: Any) -> Reply:
         """Write, as root unless another token is given; an answer without a body is an empty reply."""
         answer = await self.send(Operation.UPDATE, path, token or self.root, fields)
         return answer if isinstance(answer, Reply) else Reply()
 
-    async def read(self, path: str, token: str = "", **fields: Any) -> dict[str, Any]:
+    async def read(self, path: str, token: str = "", /, **fields: Any) -> dict[str, Any]:
         """Read, as root unless another token is given."""
         answer = await self.send(Operation.READ, path, token or self.root, fields)
         assert isinstance(answer, Reply)
@@ -177,13 +177,13 @@ class World:
         keys: list[str] = (answer.data or {})["keys"]
         return keys
 
-    async def create(self, token: str = "", at: str = "create", **fields: Any) -> Auth:
+    async def create(self, token: str = "", at: str = "create", /, **fields: Any) -> Auth:
         """Create a token by its route."""
         auth = (await self.write(f"auth/token/{at}", token, **fields)).auth
         assert auth is not None
         return auth
 
-    async def refusal(self, path: str, token: str = "", **fields: Any) -> str:
+    async def refusal(self, path: str, token: str = "", /, **fields: Any) -> str:
         """Write, and return the message of the refusal."""
         try:
             await self.write(path, token, **fields)
@@ -196,13 +196,22 @@ class World:
         return acl.has_sudo(request.mount_path + request.path)
 
 
-@asynccontextmanager
-async def open_world(directory: Path) -> AsyncIterator[World]:
-    """Open an unsealed world with a root token."""
-    database = CountingDatabase(directory / "auth.db")
+async def prepare_database(path: Path) -> None:
+    """Make an empty database with the host's tables: a template to copy, because migrating takes a while."""
+    database = SqliteDatabase(path)
     await database.open()
     try:
         await migrate(database, [HOST])
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_world(path: Path) -> AsyncIterator[World]:
+    """Open an unsealed world with a root token over a prepared database."""
+    database = CountingDatabase(path)
+    await database.open()
+    try:
         barrier, clock = open_barrier(), MovedClock()
         world = World(database, barrier, clock, Process.over(database, barrier, clock))
         await world.policies.start()

@@ -1,14 +1,5 @@
-"""Every test here has a world of its own."""
+"""Fixtures: `world`."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from tests.support.auth_fixtures import empty_database, world
 
-import pytest
-
-from tests.support.auth_world import World, open_world
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path) as opened:
-        yield opened
+__all__ = ["empty_database", "world"]
