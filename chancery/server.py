@@ -36,10 +36,10 @@ class Hooks:
 class ServerProcess:
     """One running server: a host behind its listeners."""
 
-    def __init__(self, settings: Settings, reread: Reread | None = None) -> None:
+    def __init__(self, settings: Settings, host: Host, reread: Reread | None = None) -> None:
         self._settings = settings
         self._reread = reread
-        self.host = Host(settings, Catalog.installed(), SystemClock())
+        self.host = host
         self._http = HttpServer(self.host.serve, settings.limits)
         self._stop = asyncio.Event()
 
@@ -105,9 +105,10 @@ def _announce(host: Host, urls: Sequence[str]) -> None:
 
 def run_until_stopped(settings: Settings, reread: Reread | None, hooks: Hooks) -> int:
     """Run a server in an event loop of its own. Returns 0 after a clean stop, 1 when it could not start."""
+    host = Host(settings, Catalog.installed(), SystemClock())
 
     async def main() -> None:
-        await ServerProcess(settings, reread).run(hooks)
+        await ServerProcess(settings, host, reread).run(hooks)
 
     try:
         uvloop.run(main())

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 from multidict import CIMultiDict
 
+from chancery.http.connection import VaultServer
 from chancery.http.deadlines import Deadlines
 from chancery.http.envelope import render
 from chancery.http.errors import failure
@@ -34,7 +35,7 @@ class HttpServer:
     def __init__(self, serve: Callable[[Message], Awaitable[Served]], limits: Limits) -> None:
         self._serve = serve
         self._limits = limits
-        self._server = web.Server(
+        self._server = VaultServer(
             self._handle,
             access_log=None,
             keepalive_timeout=float(limits.keepalive_timeout),

@@ -91,7 +91,9 @@ class MountRoutes:
                 delete=endpoint(self.disable, MountPath),
             ),
             Route(pattern="internal/ui/mounts", read=endpoint(self.ui_mounts), unauthenticated=True),
-            Route(pattern="internal/ui/mounts/{path...}", read=endpoint(self.ui_mount, MountPath)),
+            Route(
+                pattern="internal/ui/mounts/{path...}", read=endpoint(self.ui_mount, MountPath), unauthenticated=True
+            ),
         ]
 
     async def list_mounts(self, _request: Request, _params: Params) -> Answer:

@@ -1,0 +1,76 @@
+"""One client connection: aiohttp's, taught Vault's method LIST and Vault's shape of errors.
+
+aiohttp's parser knows only registered methods and refuses LIST, which hvac sends. A request line that begins with it
+is given to the parser as GET, and the parsed message gets its method back.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from chancery.http.errors import failure
+from chancery.kit.errors import BadInput
+
+_LIST = b"LIST "
+
+
+class Connection(web.RequestHandler):
+    """A connection of `VaultServer`."""
+
+    __slots__ = ("_head_is_partial", "_is_listing")
+
+    _head_is_partial: bool
+    _is_listing: bool
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._head_is_partial = self._is_listing = False
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        if data.startswith(_LIST) and self._awaits_request_line():
+            self._is_listing = True
+            data = b"GET " + data[len(_LIST) :]
+        super().data_received(data)
+        if not self._messages:
+            self._head_is_partial = self._is_listing or (bool(data) and self._is_idle())
+            return
+        self._head_is_partial = False
+        if self._is_listing:
+            self._is_listing = False
+            message, payload = self._messages[0]
+            if hasattr(message, "_replace"):  # not so when the rest of the head was malformed
+                self._messages[0] = (message._replace(method="LIST"), payload)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - the signature is aiohttp's
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP, or too large a head, in the shape of every other error."""
+        if status >= 500 and isinstance(exc, Exception):
+            rendered = failure(exc, "unknown")
+        else:
+            rendered = failure(
+                BadInput(f"malformed HTTP request: {(message or 'unreadable').splitlines()[0][:200]}"), ""
+            )
+        response = web.Response(status=status, body=rendered.body, content_type="application/json")
+        response.force_close()
+        return response
+
+    def _is_idle(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def _awaits_request_line(self) -> bool:
+        return not self._head_is_partial and not self._messages and (self._is_idle() or self._current_request is None)
+
+
+class VaultServer(web.Server):
+    """aiohttp's low-level server with our connections."""
+
+    def __call__(self) -> Connection:
+        """Make the protocol of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)

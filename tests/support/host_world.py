@@ -1,0 +1,68 @@
+"""A whole host in the test's own process, behind a real socket, with SQLite in a directory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from chancery.host import Host
+from chancery.http.server import HttpServer
+from chancery.kit.clock import Clock, SystemClock
+from chancery.plugins import Catalog
+from chancery.settings import Listener, Settings, parse
+
+ROOT_TOKEN = "root-for-tests"
+
+_CATALOG = Catalog.installed()
+
+
+@dataclass(slots=True)
+class HostWorld:
+    """An unsealed server and a client that has not chosen a token."""
+
+    host: Host
+    address: str
+    client: aiohttp.ClientSession
+    unseal_key: bytes
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, token: str = ROOT_TOKEN, **options: Any
+    ) -> tuple[int, Any]:
+        """Send one request below `/v1/`; return status and decoded body."""
+        headers = {"X-Vault-Token": token} | options.pop("headers", {})
+        async with self.client.request(
+            method, f"{self.address}/v1/{path}", json=body, headers=headers, **options
+        ) as answer:
+            text = await answer.read()
+            return answer.status, await answer.json() if text else None
+
+
+def settings_for(directory: Path, **changes: Any) -> Settings:
+    """Return settings for a server that keeps everything in a directory."""
+    document = {
+        "listeners": [{"address": "127.0.0.1:0", "tls_disable": True}],
+        "storage": {"url": f"sqlite:///{directory / 'chancery.db'}"},
+    }
+    return parse(document | changes, "test")
+
+
+@asynccontextmanager
+async def host_world(directory: Path, *, clock: Clock | None = None, **changes: Any) -> AsyncIterator[HostWorld]:
+    """Run an initialized, unsealed host with the root token `ROOT_TOKEN`."""
+    settings = settings_for(directory, **changes)
+    host = await asyncio.to_thread(Host, settings, _CATALOG, clock or SystemClock())
+    http = HttpServer(host.serve, settings.limits)
+    await host.open()
+    try:
+        shares, _ = await host.initialize(1, 1, root_token=ROOT_TOKEN)
+        await host.unseal(shares[0])
+        port = await http.listen(Listener(address="127.0.0.1:0", tls_disable=True))
+        async with aiohttp.ClientSession() as client:
+            yield HostWorld(host, f"http://127.0.0.1:{port}", client, shares[0])
+    finally:
+        await http.close()
+        await host.close()
