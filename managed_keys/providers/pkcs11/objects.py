@@ -124,6 +124,7 @@ def private_template(request: Generate) -> c.Template:
     ]
 
 
+# Not CKA_LOCAL: NSS leaves it false for what it generated itself, and who called C_GenerateKeyPair knows anyway.
 _WANTED: Final = {
     c.CKA_TOKEN: ("a token object", True),
     c.CKA_PRIVATE: ("private", True),
@@ -131,7 +132,6 @@ _WANTED: Final = {
     c.CKA_EXTRACTABLE: ("extractable", False),
     c.CKA_ALWAYS_SENSITIVE: ("always sensitive", True),
     c.CKA_NEVER_EXTRACTABLE: ("never extractable", True),
-    c.CKA_LOCAL: ("generated in the token", True),
     c.CKA_UNWRAP: ("allowed to unwrap", False),
 }
 

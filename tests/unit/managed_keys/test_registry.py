@@ -138,7 +138,7 @@ class TestContact:
         uuid = await world.write()
         with pytest.raises(Unavailable):
             await open_key(world, uuid)
-        assert (await open_key(world, uuid)).public_key
+        assert (await open_key(world, uuid)).public_key.spki
         assert len(world.backend.connected) == 1
 
 
