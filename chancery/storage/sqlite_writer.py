@@ -140,9 +140,9 @@ class Writer:
             return
         try:
             self._transact(rows, works)
-        except Exception as error:  # noqa: BLE001  # whatever it is, every caller of the batch must hear of it
+        except BaseException as error:  # noqa: BLE001  # whatever it is, every caller must hear of it, and the thread live
             for item in batch:
-                item.error = item.error or translated(error)
+                item.error = item.error or _deliverable(error)
 
     def _insert_in_autocommit(self, plan: InsertPlan, appends: list[Append]) -> bool:
         """Insert and commit in one statement. False, with nothing done, when rows must be looked at one by one."""
@@ -163,8 +163,11 @@ class Writer:
             for plan, appends in rows.items():
                 for start in range(0, len(appends), plan.rows_per_statement):
                     self._insert(plan, appends[start : start + plan.rows_per_statement])
-            for work in works:
-                self._perform(work)
+            if len(works) == 1 and not rows:
+                works[0].result = self._within_transaction(works[0])
+            else:
+                for work in works:
+                    self._perform(work)
             transaction.commit()
         except BaseException:
             transaction.rollback()
@@ -185,14 +188,18 @@ class Writer:
         """Run one unit of work in a savepoint of its own, so that its failure is its own."""
         savepoint = self._connection.begin_nested()
         try:
-            work.result = work.work(self._connection)
-            if not self._dbapi.in_transaction:
-                raise RuntimeError("a unit of work must not end the transaction it runs in")
+            work.result = self._within_transaction(work)
             savepoint.commit()
         except Exception as error:  # noqa: BLE001  # it is the caller's, and delivered there
             self._raise_if_batch_is_lost(error)
             savepoint.rollback()
             work.error = _deliverable(error)
+
+    def _within_transaction(self, work: Work) -> Any:
+        result = work.work(self._connection)
+        if not self._dbapi.in_transaction:
+            raise RuntimeError("a unit of work must not end the transaction it runs in")
+        return result
 
     def _raise_if_batch_is_lost(self, error: Exception) -> None:
         """SQLite answers some failures (a full disk among them) by rolling back the whole transaction."""
@@ -200,9 +207,11 @@ class Writer:
             raise error
 
 
-def _deliverable(error: Exception) -> Exception:
-    """Return the error as a future can carry it: asyncio takes StopIteration for the end of the coroutine."""
-    return RuntimeError("the work raised StopIteration") if isinstance(error, StopIteration) else translated(error)
+def _deliverable(error: BaseException) -> Exception:
+    """Return the error as a future can carry it to its caller, and no further."""
+    if isinstance(error, StopIteration) or not isinstance(error, Exception):
+        return RuntimeError(f"the work raised {type(error).__name__}")
+    return translated(error)
 
 
 def _dbapi_connection(connection: Connection) -> sqlite3.Connection:

@@ -157,6 +157,17 @@ async def test_work_that_ends_its_transaction_is_refused(database: SqliteDatabas
     await database.write(lambda at: at.execute(insert(THINGS).values(thing(3))))
 
 
+async def test_work_cannot_end_the_writer(database: SqliteDatabase) -> None:
+    def leaves(at: Connection) -> None:
+        at.execute(insert(THINGS).values(thing(1)))
+        raise SystemExit
+
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        await database.write(leaves)
+    await database.append(THINGS, thing(2))
+    assert await count(database, THINGS) == 1
+
+
 async def test_a_queue_without_end_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path / "t.db", queue_limit=5) as database:
         await database.write(METADATA.create_all)
