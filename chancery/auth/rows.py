@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.sql.selectable import CTE
 
 from chancery.auth.sealed import Row
 from chancery.kit.errors import Denied
-from chancery.kit.storage import DuplicateRow
 from chancery.storage.schema import TOKENS
 
 SPENT = -1
@@ -20,6 +19,31 @@ SPENT = -1
 
 _T = TOKENS.c
 _PAGE = 500
+
+
+def _above(token_hash: object) -> CTE:
+    """A token and everything above it."""
+    above = select(_T.hash, _T.parent_hash, _T.expires_at).where(_T.hash == token_hash).cte("above", recursive=True)
+    parents = select(_T.hash, _T.parent_hash, _T.expires_at).join(above, _T.hash == above.c.parent_hash)
+    return above.union(parents)
+
+
+def _below(roots: Select[tuple[bytes]]) -> CTE:
+    """Tokens and everything below them."""
+    tree = roots.cte("tree", recursive=True)
+    return tree.union(select(_T.hash).join(tree, _T.parent_hash == tree.c.hash))
+
+
+# Building a statement costs several times what running it does, so those of every request are built once.
+_MINE = _T.hash == bindparam("mine")
+_ROW = select(_T.hash, _T.parent_hash, _T.uses_left, _T.sealed, _T.expires_at).where(_MINE)
+_EARLIEST = select(func.min(_above(bindparam("mine")).c.expires_at))
+_HASH_OF = select(_T.hash).where(_T.accessor_hash == bindparam("accessor"))
+_INSERT = insert(TOKENS)
+_RENEW = update(TOKENS).where(_MINE).values(expires_at=bindparam("until"), sealed=bindparam("entry"))
+_SPEND_ONE = update(TOKENS).where(_MINE, _T.uses_left > 1).values(uses_left=_T.uses_left - 1)
+_SPEND_LAST = update(TOKENS).where(_MINE, _T.uses_left == 1).values(uses_left=SPENT)
+_DESCENDANTS = select(_below(select(_T.hash).where(_MINE)).c.hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,59 +55,46 @@ class Found:
 
 
 def find(connection: Connection, token_hash: bytes) -> Found | None:
-    """Read a token's row together with the expiry of the tokens above it."""
-    above = select(_T.hash, _T.parent_hash, _T.expires_at).where(_T.hash == token_hash).cte("above", recursive=True)
-    above = above.union(
-        select(_T.hash, _T.parent_hash, _T.expires_at).join(above, _T.hash == above.c.parent_hash),
-    )
-    earliest = select(func.min(above.c.expires_at)).scalar_subquery()
-    found = connection.execute(
-        select(_T.hash, _T.parent_hash, _T.uses_left, _T.sealed, earliest.label("earliest")).where(
-            _T.hash == token_hash
-        )
-    ).one_or_none()
+    """Read a token's row together with the earliest expiry of the tokens above it."""
+    found = connection.execute(_ROW, {"mine": token_hash}).one_or_none()
     if found is None:
         return None
-    return Found(Row(found.hash, found.parent_hash, found.uses_left, found.sealed), found.earliest)
+    row = Row(found.hash, found.parent_hash, found.uses_left, found.sealed)
+    if row.parent_hash is None:
+        return Found(row, found.expires_at)
+    return Found(row, connection.scalar(_EARLIEST, {"mine": token_hash}))
 
 
 def hash_of_accessor(connection: Connection, accessor_hash: bytes) -> bytes | None:
     """Return the hash of the token with an accessor."""
-    found: bytes | None = connection.scalar(select(_T.hash).where(_T.accessor_hash == accessor_hash))
+    found: bytes | None = connection.scalar(_HASH_OF, {"accessor": accessor_hash})
     return found
 
 
-def add(connection: Connection, row: Mapping[str, Any], now: int) -> None:
-    """Insert a token. Raises Denied when its parent is gone meanwhile, DuplicateRow when its hash is taken."""
-    parent = row["parent_hash"]
-    if parent is not None:
-        above = find(connection, parent)
-        if above is None or _is_over(above, now):
-            raise Denied("the parent token is no longer valid")
-    taken = find(connection, row["hash"])
-    if taken is not None:
-        if not _is_over(taken, now):
-            raise DuplicateRow("a token with this text exists")
-        delete_tree(connection, [row["hash"]])
-    connection.execute(insert(TOKENS).values(**row))
+def add_child(connection: Connection, row: Mapping[str, Any], now: int) -> None:
+    """Insert a token below another. Raises Denied when that one is no longer valid."""
+    parent = find(connection, row["parent_hash"])
+    if parent is None or _is_over(parent, now):
+        raise Denied("the parent token is no longer valid")
+    connection.execute(_INSERT, row)
+
+
+def clear(connection: Connection, token_hash: bytes, now: int) -> list[bytes]:
+    """Make room for a token with a chosen text: remove the one that had it, if that is over."""
+    found = find(connection, token_hash)
+    return delete_tree(connection, [token_hash]) if found is not None and _is_over(found, now) else []
 
 
 def renew(connection: Connection, token_hash: bytes, expires_at: int, sealed: bytes) -> bool:
     """Replace the expiry and the sealed entry. False when the token is gone."""
-    changed = connection.execute(
-        update(TOKENS).where(_T.hash == token_hash).values(expires_at=expires_at, sealed=sealed)
-    )
+    changed = connection.execute(_RENEW, {"mine": token_hash, "until": expires_at, "entry": sealed})
     return changed.rowcount == 1
 
 
 def spend(connection: Connection, token_hash: bytes) -> bool:
     """Take one of a token's counted uses. False when there is none left."""
-    mine = _T.hash == token_hash
-    counted = connection.execute(update(TOKENS).where(and_(mine, _T.uses_left > 1)).values(uses_left=_T.uses_left - 1))
-    if counted.rowcount == 1:
-        return True
-    last = connection.execute(update(TOKENS).where(and_(mine, _T.uses_left == 1)).values(uses_left=SPENT))
-    return last.rowcount == 1
+    mine = {"mine": token_hash}
+    return connection.execute(_SPEND_ONE, mine).rowcount == 1 or connection.execute(_SPEND_LAST, mine).rowcount == 1
 
 
 def delete_tree(connection: Connection, roots: Sequence[bytes]) -> list[bytes]:
@@ -103,8 +114,7 @@ def delete_alone(connection: Connection, token_hash: bytes) -> list[bytes]:
 
 def descendants(connection: Connection, token_hash: bytes) -> list[bytes]:
     """Return the hashes of a token and everything below it."""
-    tree = _below(select(_T.hash).where(_T.hash == token_hash))
-    return list(connection.scalars(select(tree.c.hash)))
+    return list(connection.scalars(_DESCENDANTS, {"mine": token_hash}))
 
 
 def delete_expired(connection: Connection, now: int, limit: int) -> list[bytes]:
@@ -123,11 +133,6 @@ def page(connection: Connection, after: bytes, now: int) -> list[Row]:
         .limit(_PAGE)
     )
     return [Row(row.hash, row.parent_hash, row.uses_left, row.sealed) for row in rows]
-
-
-def _below(roots: Select[tuple[bytes]]) -> CTE:
-    tree = roots.cte("tree", recursive=True)
-    return tree.union(select(_T.hash).join(tree, _T.parent_hash == tree.c.hash))
 
 
 def _is_over(found: Found, now: int) -> bool:

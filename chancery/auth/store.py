@@ -33,10 +33,14 @@ from chancery.kit.errors import BadInput, Denied
 from chancery.kit.sealing import Barrier
 from chancery.kit.storage import Database, Documents, DuplicateRow, Stored
 from chancery.policy.acl import ROOT
+from chancery.storage.schema import TOKENS
 
 __all__ = ["TokenStore", "permitted_from"]
 
-_ALPHABET = string.ascii_letters + string.digits
+_ALPHABET = (string.ascii_letters + string.digits).encode()
+_LETTER_OF = bytes(_ALPHABET[number % 62] for number in range(256))
+_UNFAIR = bytes(range(248, 256))
+"""Bytes that would favour some letters: 248 is the greatest multiple of 62."""
 _TOKEN_LENGTH = 32
 """Characters after the prefix: 190 bits."""
 _ACCESSOR_LENGTH = 24
@@ -141,8 +145,13 @@ class TokenStore:
             "uses_left": entry.num_uses,
             "sealed": seal_entry(self._barrier, entry),
         }
+        if new.token_id:
+            self._drop(await self._database.write(lambda at: rows.clear(at, entry.token_hash, now)))
         try:
-            await self._database.write(lambda at: rows.add(at, row, now))
+            if entry.parent is None:
+                await self._database.append(TOKENS, row)
+            else:
+                await self._database.write(lambda at: rows.add_child(at, row, now))
         except DuplicateRow:
             raise BadInput("cannot create a token with a duplicate ID") from None
         return CreatedToken(token, entry)
@@ -304,7 +313,11 @@ def _keep(cache: dict[bytes, V], key: bytes, value: V) -> None:
 
 
 def _random(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    """Return letters and digits, each with the same probability."""
+    text = b""
+    while len(text) < length:
+        text += secrets.token_bytes(2 * length).translate(_LETTER_OF, _UNFAIR)
+    return text[:length].decode()
 
 
 def _seconds(moment: datetime) -> int:
