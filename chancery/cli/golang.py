@@ -29,7 +29,7 @@ _NANOSECONDS = {
     "h": 3600 * 1_000_000_000,
     "d": 86400 * 1_000_000_000,
 }
-_COMPONENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smhd])")
+_COMPONENT = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|[smhd])")
 _SECOND = _NANOSECONDS["s"]
 
 
@@ -48,7 +48,7 @@ class Duration:
     def parse(cls, text: str) -> Self:
         """Read `90`, `1h30m`, `1.5h`, `30d`; a bare number is seconds. Raises ValueError."""
         unsigned = text.removeprefix("-")
-        if re.fullmatch(r"\d+", unsigned):
+        if re.fullmatch(r"[0-9]+", unsigned):
             total = int(unsigned) * _SECOND
         else:
             total, position = 0, 0

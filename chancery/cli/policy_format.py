@@ -15,6 +15,8 @@ __all__ = ["PolicySyntax", "format_policy"]
 
 def format_policy(text: str) -> str:
     """Return the text in its one layout, ending with a line feed. Raises PolicySyntax."""
+    if text.lstrip().startswith("{"):
+        raise PolicySyntax("this is JSON: only HCL has a layout")
     return "\n".join(_body(parse(text))) + "\n"
 
 

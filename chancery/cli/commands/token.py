@@ -10,6 +10,8 @@ from chancery.cli.flags import BOOLEAN, DURATION, INTEGER, PAIR, STRING, Flag
 from chancery.cli.golang import Duration, Json, render
 from chancery.cli.session import Session
 
+_TEXTS_AND_SWITCHES = ("id", "display_name", "no_default_policy", "renewable", "type", "entity_alias")
+"""Settings of a new token that the API names as the flags do."""
 _ANSWERS = Prints.FORMAT | Prints.FIELD
 _BY_ACCESSOR = Flag("accessor", BOOLEAN, "The argument is an accessor, not a token.", default=False)
 
@@ -51,19 +53,16 @@ def create_command(
 
 def _new_token(values: dict[str, Any]) -> dict[str, Json]:
     """Return the request: what was given and nothing else, so that a role's own settings hold."""
-    names = {"use_limit": "num_uses", "policy": "policies", "metadata": "meta", "orphan": "no_parent"}
-    body: dict[str, Json] = {}
-    for name, value in values.items():
-        if name == "role" or value in {None, (), False} - ({False} if name == "renewable" else set()):
-            continue
-        converted: Json = value
-        if isinstance(value, Duration):
-            converted = str(value)
-        elif name == "metadata":
-            converted = dict(value)
-        elif isinstance(value, tuple):
-            converted = list(value)
-        body[names.get(name, name)] = converted
+    body: dict[str, Json] = {name: values[name] for name in _TEXTS_AND_SWITCHES if values[name] is not None}
+    body |= {name: str(values[name]) for name in ("ttl", "explicit_max_ttl", "period") if values[name] is not None}
+    if values["use_limit"] is not None:
+        body["num_uses"] = values["use_limit"]
+    if values["policy"]:
+        body["policies"] = list(values["policy"])
+    if values["metadata"]:
+        body["meta"] = dict(values["metadata"])
+    if values["orphan"]:
+        body["no_parent"] = True
     return body
 
 
