@@ -9,11 +9,11 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from managed_keys.providers.pkcs11.softhsm import find_module
 from scripts.demo.terminal import Terminal
 from scripts.demo.tutorial import HsmToken, Tutorial, Unexpected
 from tests.support.server_child import ServerFailed
 from tests.support.server_process import DevServer
-from tests.support.server_softhsm import softhsm_module
 
 _USUAL_PORT = 8200
 
@@ -88,7 +88,7 @@ def _token(server: DevServer) -> HsmToken:
     found = re.search(r"\bPIN\b[^\S\n]*[:=]?[^\S\n]*(\S+)", server.running().output(), flags=re.IGNORECASE)
     if found is None:
         raise ServerFailed(f"its banner shows no PIN:\n{server.running().output()}")
-    return HsmToken(str(softhsm_module()), server.TOKEN_LABEL, found[1])
+    return HsmToken(str(find_module()), server.TOKEN_LABEL, found[1])
 
 
 def _is_free(port: int) -> bool:

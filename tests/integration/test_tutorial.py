@@ -26,7 +26,7 @@ def server(tmp_path: Path) -> Iterator[ConfiguredServer]:
 
 @pytest.mark.parametrize(("program", "prefix"), [("chancery", "CHANCERY"), ("bao", "BAO")])
 def test_every_command_of_the_tutorial(server: ConfiguredServer, tmp_path: Path, program: str, prefix: str) -> None:
-    variables = {f"{prefix}_ADDR": server.address, "SOFTHSM2_CONF": str(server.hsm.configuration)}
+    variables = {f"{prefix}_ADDR": server.address, **server.hsm.library.environment}
     path = [Path(sys.executable).parent]
     stranger = Terminal(tmp_path, variables, path)
 
@@ -37,5 +37,5 @@ def test_every_command_of_the_tutorial(server: ConfiguredServer, tmp_path: Path,
     assert opened.status == 0, opened.output
 
     operator = Terminal(tmp_path, {**variables, f"{prefix}_TOKEN": secrets["root_token"]}, path)
-    token = HsmToken(str(server.hsm.module), server.hsm.label, server.hsm.pin)
+    token = HsmToken(str(server.hsm.library.library), server.hsm.label, server.hsm.pin)
     Tutorial(operator, server.address, token, program).walk()

@@ -48,15 +48,23 @@ class OpenBaoServer:
         """Return a new client with the root token."""
         return ApiClient(self.address, self.token)
 
+    def sweep(self) -> None:
+        """End whatever is left of the server. Never fails."""
+        if self._child is not None:
+            self._child.sweep()
+
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.sweep()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._child is not None:
-            self._child.sweep()
+        self.sweep()
 
     def _running(self) -> Child:
         if self._child is None:

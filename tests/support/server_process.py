@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.hsm_token import make_token
 from tests.support.server_child import Child, free_port
 from tests.support.server_client import ApiClient, health
-from tests.support.server_softhsm import SoftHsmToken
 
 CHANCERY = str(Path(sys.executable).with_name("chancery"))
 """The console script of the environment that runs the tests."""
@@ -84,7 +84,11 @@ class ChanceryServer(ABC):
             self.child.sweep()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.sweep()
+            raise
         return self
 
     def __exit__(
@@ -128,7 +132,7 @@ class ConfiguredServer(ChanceryServer):
     def __init__(self, directory: Path, *, port: int = 0, settings: Mapping[str, Any] | None = None) -> None:
         """Prepare token and configuration; `settings` replaces top-level settings."""
         super().__init__(directory, port=port)
-        self.hsm = SoftHsmToken.create(directory / "softhsm", "chancery")
+        self.hsm = make_token(directory / "softhsm", label="chancery")
         self.database = directory / "chancery.db"
         self.configuration = directory / "chancery.yaml"
         self.settings = self._defaults() | dict(settings or {})
@@ -152,7 +156,7 @@ class ConfiguredServer(ChanceryServer):
         """Register a managed key in this server's token, free for any mount, generated on first use."""
         client.write(
             f"sys/managed-keys/pkcs11/{name}",
-            library="softhsm",
+            library=self.hsm.library.name,
             token_label=self.hsm.label,
             pin=self.hsm.pin,
             key_label=name,
@@ -170,9 +174,9 @@ class ConfiguredServer(ChanceryServer):
             "kms_libraries": [
                 {
                     "type": "pkcs11",
-                    "name": "softhsm",
-                    "library": str(self.hsm.module),
-                    "environment": {"SOFTHSM2_CONF": str(self.hsm.configuration)},
+                    "name": self.hsm.library.name,
+                    "library": str(self.hsm.library.library),
+                    "environment": dict(self.hsm.library.environment),
                 }
             ],
         }
