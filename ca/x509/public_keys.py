@@ -43,7 +43,7 @@ def load(spki: bytes) -> PublicKeyTypes:
     try:
         return load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("public key is malformed or of a kind that is not supported") from None
+        raise ValueError("public key is malformed, unsafe or of a kind that is not supported") from None
 
 
 _FIXED_LENGTH: Final[Mapping[tuple[int, bytes], tuple[KeyAlgorithm, int]]] = {

@@ -127,7 +127,7 @@ def _verify(loaded: x509.CertificateSigningRequest) -> None:
     try:
         valid = loaded.is_signature_valid
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("signature algorithm is not supported, or does not suit the key") from None
+        raise ValueError("signature algorithm is not supported, or the key is not valid for it") from None
     if not valid:
         raise ValueError("signature is not by the key in the request")
 

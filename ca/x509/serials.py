@@ -23,12 +23,12 @@ def format_serial(serial: int) -> str:
 def parse_serial(text: str) -> int:
     """Read what `format_serial` writes, with colons or hyphens and in either case.
 
-    Raises ValueError when the text is no serial number of 1 to 20 octets.
+    Accepts 20 octets with the highest bit set too, which others have issued. Raises ValueError when it is none.
     """
     stripped = text.strip()
     if len(stripped) > 80 or not _TEXT.fullmatch(stripped):
         raise ValueError("serial number must be hexadecimal octets separated by colons or hyphens, such as 0a:1b:2c")
     serial = int(stripped.replace(":", "").replace("-", ""), 16)
-    if not 0 < serial <= MAX_SERIAL:
+    if not 0 < serial < 1 << 160:
         raise ValueError("serial number must be positive and at most 20 octets long")
     return serial

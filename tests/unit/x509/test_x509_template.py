@@ -20,7 +20,7 @@ P256 = SignatureScheme.ECDSA_SHA256
 ISSUERS = st.builds(IssuerIdentity, NAMES.map(DistinguishedName.encode), st.none() | st.binary(min_size=1, max_size=30))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(specs(), ISSUERS, st.sampled_from(sorted(SCHEMES, key=str)))
 def test_template_equals_the_reference(
     spec: CertificateSpec, identity: IssuerIdentity, scheme: SignatureScheme
