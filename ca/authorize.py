@@ -26,6 +26,14 @@ _COMMON_NAME_MISSING: Final = (
     'unless "require_cn" is set to false'
 )
 
+_REPLACED_BY_CSR: Final = (
+    ("alt_names", "alt_names"),
+    ("ip_sans", "ips"),
+    ("uri_sans", "uris"),
+    ("other_sans", "other_names"),
+)
+"""Field of a request -> attribute of AskedCertificate, for what `use_csr_sans` replaces."""
+
 
 @dataclass(frozen=True, slots=True)
 class AskedCertificate:
@@ -65,11 +73,13 @@ def authorize(rules: RoleRules, asked: AskedCertificate, limits: Limits, now: da
     from_csr = csr is not None and role.use_csr_sans
     problems: list[Problem] = []
     if csr is not None:
-        problems.extend(key_problems(rules, csr.public_key))
+        _judge_key(rules, csr.public_key, problems)
     sans = _alternative_names(asked, common_name, from_csr, problems)
-    problems.extend(_name_problems(rules, common_name, sans))
-    problems.extend(_special_problems(rules, sans, "CSR" if from_csr else "the API"))
-    problems.extend(_identifier_problems(rules, serial_number, user_ids))
+    _judge_names(rules, common_name, sans, problems)
+    if sans.ips or sans.uris or sans.other_names:
+        _judge_special_names(rules, sans, "CSR" if from_csr else "the API", problems)
+    if serial_number or user_ids:
+        _judge_identifiers(rules, serial_number, user_ids, problems)
     if problems:
         raise RequestRefused.all_of(problems)
     validity = decide(asked.validity, rules.validity, limits, now)
@@ -78,17 +88,16 @@ def authorize(rules: RoleRules, asked: AskedCertificate, limits: Limits, now: da
     return IssuancePlan(subject, sans, validity, warnings)
 
 
-def key_problems(rules: RoleRules, key: PublicKey) -> Iterator[Problem]:
-    """Yield why the role does not certify this public key."""
+def _judge_key(rules: RoleRules, key: PublicKey, problems: list[Problem]) -> None:
     wanted, least = rules.role.key_type, rules.role.key_bits
     if wanted == "any":
         if key.algorithm is KeyAlgorithm.RSA and key.bits < min(RSA_BITS):
-            yield Problem("csr", f"RSA keys < {min(RSA_BITS)} bits are unsafe and not supported")
-        return
-    if key.algorithm != wanted:
-        yield Problem("csr", f"role requires keys of type {wanted}")
+            problems.append(Problem("csr", f"RSA keys < {min(RSA_BITS)} bits are unsafe and not supported"))
+    elif key.algorithm != wanted:
+        problems.append(Problem("csr", f"role requires keys of type {wanted}"))
     elif key.algorithm is not KeyAlgorithm.ED25519 and key.bits < least:
-        yield Problem("csr", f"role requires a minimum of a {least}-bit key, but CSR's key is {key.bits} bits")
+        reason = f"role requires a minimum of a {least}-bit key, but CSR's key is {key.bits} bits"
+        problems.append(Problem("csr", reason))
 
 
 def _identifiers(rules: RoleRules, asked: AskedCertificate) -> tuple[str, tuple[str, ...]]:
@@ -146,49 +155,45 @@ def _add_name(name: str, dns: list[str], emails: list[str], ips: list[IpAddress]
     return address is not None
 
 
-def _name_problems(rules: RoleRules, common_name: str, sans: SubjectAlternativeNames) -> Iterator[Problem]:
-    allow = rules.names.allow
-    judged = ""
-    if common_name:
-        kinds = rules.common_name_kinds
-        if kinds:
-            judged = common_name
-            if not allow(common_name) or ("email" if "@" in common_name else "hostname") not in kinds:
-                yield Problem("common_name", f"common name {common_name[:255]} not allowed by this role")
-    elif rules.role.require_cn:
-        yield Problem("common_name", _COMMON_NAME_MISSING)
-    elif not sans:
-        yield Problem("common_name", "a certificate needs a common name or a subject alternative name")
-    for name in sans.dns:
-        if name != judged and not allow(name):
-            yield Problem("alt_names", f"subject alternate name {name[:255]} not allowed by this role")
-    for address in sans.emails:
-        if address != judged and not allow(address):
-            yield Problem("alt_names", f"email address {address[:255]} not allowed by this role")
+def _judge_names(rules: RoleRules, common_name: str, sans: SubjectAlternativeNames, problems: list[Problem]) -> None:
+    """Judge the common name, even if it is kept out of the alternative names, and the names that are like it."""
+    allow, kinds = rules.names.allow, rules.common_name_kinds
+    judged = common_name if kinds else ""
+    if judged:
+        if not allow(judged) or ("email" if "@" in judged else "hostname") not in kinds:
+            problems.append(Problem("common_name", f"common name {judged[:255]} not allowed by this role"))
+    elif not common_name and rules.role.require_cn:
+        problems.append(Problem("common_name", _COMMON_NAME_MISSING))
+    elif not common_name and not sans:
+        reason = "a certificate needs a common name or a subject alternative name"
+        problems.append(Problem("common_name", reason))
+    for kind, names in (("subject alternate name", sans.dns), ("email address", sans.emails)):
+        refused = [name for name in names if name != judged and not allow(name)]
+        problems.extend(Problem("alt_names", f"{kind} {name[:255]} not allowed by this role") for name in refused)
 
 
-def _special_problems(rules: RoleRules, sans: SubjectAlternativeNames, source: str) -> Iterator[Problem]:
-    """Yield what is wrong with names that are neither host names nor e-mail addresses."""
-    if sans.ips:
-        if not rules.role.allow_ip_sans:
-            reason = f"IP Subject Alternative Names are not allowed in this role, but was provided via {source}"
-            yield Problem("ip_sans", reason)
-        for address in sans.ips:
-            if not rules.in_networks(address):
-                yield Problem("ip_sans", f'the IP address "{address}" is not allowed in this role')
-    if sans.uris:
-        yield from _uri_problems(rules, sans.uris, source)
+def _judge_special_names(rules: RoleRules, sans: SubjectAlternativeNames, source: str, problems: list[Problem]) -> None:
+    """Judge names that are neither host names nor e-mail addresses."""
+    if sans.ips and not rules.role.allow_ip_sans:
+        reason = f"IP Subject Alternative Names are not allowed in this role, but was provided via {source}"
+        problems.append(Problem("ip_sans", reason))
+    problems.extend(
+        Problem("ip_sans", f'the IP address "{address}" is not allowed in this role')
+        for address in sans.ips
+        if not rules.in_networks(address)
+    )
+    if sans.uris and not rules.uris:
+        reason = f"URI Subject Alternative Names are not allowed in this role, but were provided via {source}"
+        problems.append(Problem("uri_sans", reason))
+    elif sans.uris:
+        problems.extend(_uri_problems(rules, sans.uris, source))
     for oid, value in sans.other_names:
         reason = rules.other_names.refusal(oid, value)
         if reason:
-            yield Problem("other_sans", reason)
+            problems.append(Problem("other_sans", reason))
 
 
 def _uri_problems(rules: RoleRules, uris: tuple[str, ...], source: str) -> Iterator[Problem]:
-    if not rules.uris:
-        reason = f"URI Subject Alternative Names are not allowed in this role, but were provided via {source}"
-        yield Problem("uri_sans", reason)
-        return
     for uri in uris:
         if not _URI.fullmatch(uri):
             reason = f'the provided URI Subject Alternative Name "{uri[:255]}" is not a valid URI'
@@ -198,12 +203,17 @@ def _uri_problems(rules: RoleRules, uris: tuple[str, ...], source: str) -> Itera
             yield Problem("uri_sans", reason)
 
 
-def _identifier_problems(rules: RoleRules, serial_number: str, user_ids: tuple[str, ...]) -> Iterator[Problem]:
+def _judge_identifiers(
+    rules: RoleRules, serial_number: str, user_ids: tuple[str, ...], problems: list[Problem]
+) -> None:
     if serial_number and not rules.serial_numbers.match(serial_number):
-        yield Problem("serial_number", f"serial_number {serial_number[:255]} not allowed by this role")
-    for user_id in user_ids:
-        if not rules.user_ids.match(user_id):
-            yield Problem("user_ids", f"user_id {user_id[:255]} is not allowed by this role")
+        reason = f"serial_number {serial_number[:255]} not allowed by this role"
+        problems.append(Problem("serial_number", reason))
+    problems.extend(
+        Problem("user_ids", f"user_id {user_id[:255]} is not allowed by this role")
+        for user_id in user_ids
+        if not rules.user_ids.match(user_id)
+    )
 
 
 def _subject(
@@ -230,14 +240,8 @@ def _ignored(rules: RoleRules, asked: AskedCertificate, csr: ParsedRequest) -> I
         yield 'the common_name field was provided but the role is set with "use_csr_common_name" set to true'
     if not role.use_csr_sans:
         return
-    fields = {
-        "alt_names": asked.alt_names,
-        "ip_sans": asked.ips,
-        "uri_sans": asked.uris,
-        "other_sans": asked.other_names,
-    }
-    for name, value in fields.items():
-        if value:
+    for name, attribute in _REPLACED_BY_CSR:
+        if getattr(asked, attribute):
             yield f'the {name} field was provided but the role is set with "use_csr_sans" set to true'
     for kind in csr.extensions.unsupported_names:
         yield f"the CSR's subject alternative name of kind {kind} is not supported and was left out"
