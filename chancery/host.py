@@ -10,16 +10,16 @@ from chancery.access import Access
 from chancery.auth.engine import TokenEngine
 from chancery.auth.store import TokenStore
 from chancery.kit.clock import Clock
-from chancery.kit.engine import ROOT_NAMESPACE, Engine, HostContext, Mount
+from chancery.kit.engine import Engine, HostContext
 from chancery.kit.errors import NotInitialized, Sealed
 from chancery.kit.route import Route
+from chancery.namespaces.tenants import Tenant, Tenants
 from chancery.pipeline import Message, Pipeline, Served
 from chancery.plugins import Catalog
 from chancery.policy.routes import PolicyRoutes
-from chancery.policy.store import PolicyStore
-from chancery.routing.mounts import MountService, World
+from chancery.routing.mounts import World
 from chancery.routing.router import Router
-from chancery.routing.table import Mounted, MountTable
+from chancery.routing.table import MountTable
 from chancery.seal.service import SealService, SealStatus
 from chancery.services import OfferedServices
 from chancery.settings import Settings
@@ -29,6 +29,7 @@ from chancery.storage.schema import HOST
 from chancery.storage.sqlite import SqliteDatabase
 from chancery.system.engine import SystemEngine
 from chancery.system.mounts import MountRoutes
+from chancery.system.namespaces import NamespaceRoutes
 from chancery.system.openapi import OpenApiRoutes
 from chancery.system.status import StatusRoutes
 
@@ -48,25 +49,30 @@ class Host:
         self._database = SqliteDatabase(settings.storage.path)
         self._seal = SealService(self._database, clock)
         self._store = DocumentStore(self._database, self._seal.barrier)
-        self._policies = PolicyStore(self._store.scope(f"policy/{ROOT_NAMESPACE}"))
         self._tokens = TokenStore(
             self._database,
-            self._store.scope(f"token/{ROOT_NAMESPACE}"),
+            self._store.scope("token/store"),
             self._seal.barrier,
             clock,
             default_ttl=settings.default_lease_ttl,
             max_ttl=settings.max_lease_ttl,
         )
-        self._access = Access(self._tokens, self._policies, clock)
         self._table = MountTable()
         self._services = OfferedServices()
-        self._mounts = MountService(self._table, catalog.engines, self._world())
+        self._tenants = Tenants(
+            self._table,
+            self._world(),
+            self._tokens,
+            self._builtins,
+            [extension.name for extension in catalog.extensions],
+        )
+        self._access = Access(self._tokens, self._tenants, clock)
         self._extensions = [extension.open(self._extension_context(extension.name)) for extension in catalog.extensions]
         for extension in self._extensions:
             self._services.offer(extension)
         self._status = StatusRoutes(self, clock, settings.cluster_name)
         self._bootstrap = Router(self._status.routes())
-        self._pipeline = Pipeline(self._table, self._access, clock)
+        self._pipeline = Pipeline(self._table, self._tenants, self._access, clock)
 
     async def open(self) -> None:
         """Open the database, bring its schema up to date and read the seal's configuration. Ends sealed."""
@@ -146,24 +152,19 @@ class Host:
 
     async def _start_serving(self) -> None:
         try:
-            await self._policies.start()
             for extension in self._extensions:
                 await extension.start()
-            self._mount_builtin("sys/", "system", SystemEngine(self._system_routes()))
-            self._mount_builtin(
-                "auth/token/", "token", TokenEngine(self._tokens, self._policies, self._access.has_sudo)
-            )
-            await self._mounts.open_all()
+            await self._tenants.open_all()
         except BaseException:
             await self._stop_serving()
             self._forget()
             raise
         self._serving = True
-        _log.info("unsealed; %d mounts", len(self._mounts.all(ROOT_NAMESPACE)))
+        _log.info("unsealed")
 
     async def _stop_serving(self) -> None:
         self._serving = False
-        await self._mounts.close_all()
+        await self._tenants.close_all()
         for extension in self._extensions:
             await extension.stop()
 
@@ -171,26 +172,30 @@ class Host:
         self._seal.seal()
         self._store.forget()
         self._tokens.forget()
-        self._policies.forget()
 
-    def _mount_builtin(self, path: str, kind: str, engine: Engine) -> None:
-        mount = Mount(uuid=f"builtin-{kind}", accessor=f"{kind}_builtin", path=path, type=kind)
-        self._table.put(Mounted(mount, engine, Router(engine.routes())))
+    def _builtins(self, tenant: Tenant) -> dict[str, tuple[str, Engine]]:
+        roles = self._store.scope(f"token/{tenant.namespace.id}")
+        return {
+            "sys/": ("system", SystemEngine(self._system_routes(tenant))),
+            "auth/token/": ("token", TokenEngine(self._tokens, tenant.policies, roles, self._access.has_sudo)),
+        }
 
-    def _system_routes(self) -> list[Route]:
+    def _system_routes(self, tenant: Tenant) -> list[Route]:
         settings = self._settings
-        mounts = MountRoutes(self._mounts, self._access, settings.default_lease_ttl, settings.max_lease_ttl)
+        mounts = MountRoutes(tenant.mounts, self._access, settings.default_lease_ttl, settings.max_lease_ttl)
         return [
             *self._status.routes(),
             *mounts.routes(),
-            *OpenApiRoutes(self._table).routes(),
-            *PolicyRoutes(self._policies, self._tokens).routes(),
+            *NamespaceRoutes(self._tenants, tenant.namespace).routes(),
+            *OpenApiRoutes(self._table, tenant.namespace.id).routes(),
+            *PolicyRoutes(tenant.policies, self._tokens).routes(),
             *(route for extension in self._extensions for route in extension.routes()),
         ]
 
     def _world(self) -> World:
         return World(
             documents=self._store.scope,
+            engines=self._catalog.engines,
             database=self._database,
             barrier=self._seal.barrier,
             clock=self._clock,
@@ -205,6 +210,6 @@ class Host:
             database=self._database,
             barrier=self._seal.barrier,
             clock=self._clock,
-            mounts=self._mounts,
+            mounts=self._tenants,
             kms_libraries=lambda: self._libraries,
         )

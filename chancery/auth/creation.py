@@ -15,6 +15,7 @@ from chancery.auth.tokens import NewToken, TokenEntry, TokenType
 from chancery.kit.errors import BadInput
 from chancery.kit.params import CommaList, Duration, KeyValue, LaxBool, LaxInt, Params, Text
 from chancery.policy.acl import ROOT
+from chancery.policy.defaults import DEFAULT
 
 _UNPRINTED = re.compile(r"[^a-zA-Z0-9-]")
 _MAX_ID = 512
@@ -54,6 +55,8 @@ class Creator:
     path: str
     """The whole path of the request, as tokens are recorded with."""
     now: int
+    namespace_id: str
+    """Where the token will live. The parent may come from a namespace above: its policies are not that one's."""
     orphan: bool = False
     """The path itself makes orphans."""
 
@@ -73,7 +76,10 @@ def plan(asked: CreateToken, creator: Creator, role_name: str, role: TokenRole |
     kind = _type(asked, role)
     _demand_sane(asked, kind, creator, role)
     wish = PolicyWish(asked.policies, asked.no_default_policy)
-    policies = assign(wish, parent.policies, role, has_sudo=creator.has_sudo)
+    is_foreign = parent.namespace != creator.namespace_id
+    if is_foreign and role is None and not creator.has_sudo:
+        raise BadInput("creating a token in another namespace than one's own needs sudo on this path, or a token role")
+    policies = assign(wish, (DEFAULT,) if is_foreign else parent.policies, role, has_sudo=creator.has_sudo)
     is_root = ROOT in policies
     if is_root and kind is TokenType.BATCH:
         raise BadInput("batch tokens cannot be root tokens")
@@ -96,7 +102,7 @@ def plan(asked: CreateToken, creator: Creator, role_name: str, role: TokenRole |
         role=role_name,
         entity_id="" if is_orphan else parent.entity_id,
         bound_cidrs=_bound_cidrs(parent, role, is_orphan=is_orphan) if ttl else (),
-        namespace=parent.namespace,
+        namespace=creator.namespace_id,
         token_id=asked.id,
     )
     return Plan(new, tuple(warnings))

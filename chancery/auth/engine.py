@@ -1,6 +1,7 @@
 """The token method: everything below `auth/token/`."""
 
 import asyncio
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from chancery.kit.errors import BadInput, Denied
 from chancery.kit.params import Duration, NoParams, Params, Text
 from chancery.kit.request import Answer, Auth, Reply, Request, listing
 from chancery.kit.route import Route, endpoint
+from chancery.kit.storage import Documents
 from chancery.policy.store import PolicyStore
 
 _log = logging.getLogger(__name__)
@@ -57,12 +59,16 @@ class TokenEngine:
     """The paths of the token method, over the store."""
 
     def __init__(
-        self, tokens: TokenStore, policies: PolicyStore, has_sudo: Callable[[Request], Awaitable[bool]]
+        self,
+        tokens: TokenStore,
+        policies: PolicyStore,
+        documents: Documents,
+        has_sudo: Callable[[Request], Awaitable[bool]],
     ) -> None:
         self._tokens = tokens
         self._policies = policies
         self._has_sudo = has_sudo
-        self._roles = RoleRoutes(tokens.documents.collection("role", TokenRole), tokens.limits)
+        self._roles = RoleRoutes(documents.collection("role", TokenRole), tokens.limits)
         self._tidying: asyncio.Task[None] | None = None
 
     def routes(self) -> Sequence[Route]:
@@ -165,7 +171,9 @@ class TokenEngine:
         """Revoke the token with an accessor and all its children."""
         if not params.accessor:
             raise BadInput("missing accessor")
-        if await self._tokens.revoke_accessor(params.accessor, request.now):
+        entry = await self._tokens.by_accessor(params.accessor, request.now)
+        if entry is not None and entry.namespace == request.namespace_id:
+            await self._tokens.revoke(entry.token_hash)
             return None
         return Reply(warnings=["No token found with this accessor"])
 
@@ -173,7 +181,7 @@ class TokenEngine:
         """Revoke a token; its children live on as orphans."""
         if not params.token:
             raise BadInput("missing token ID")
-        entry = await self._tokens.lookup(params.token, request.now)
+        entry = await self._find(request, params.token)
         if entry is None:
             raise BadInput("token to revoke not found")
         _demand_service(entry, "revoked")
@@ -182,7 +190,7 @@ class TokenEngine:
 
     async def accessors(self, request: Request, _params: NoParams) -> Answer:
         """List the accessors of all tokens."""
-        return listing(await self._tokens.accessors(request.now))
+        return listing(await self._tokens.accessors(request.now, request.namespace_id))
 
     async def tidy(self, request: Request, _params: NoParams) -> Answer:
         """Remove expired tokens from storage, in the background."""
@@ -208,6 +216,7 @@ class TokenEngine:
             has_sudo=await self._has_sudo(request),
             path=request.mount_path + request.path,
             now=int(request.now.timestamp()),
+            namespace_id=request.namespace_id,
             orphan=orphan,
         )
         planned = plan(params, creator, role_name, role, self._tokens.limits)
@@ -218,13 +227,13 @@ class TokenEngine:
         return Reply(warnings=[*planned.warnings, *absent], auth=_auth(created.entry, created.token))
 
     async def _show(self, request: Request, token: str) -> Answer:
-        entry = await self._tokens.lookup(token, request.now, spent=token == request.token)
+        entry = await self._find(request, token)
         if entry is None:
             raise Denied("bad token")
         return Reply(_shown(entry, token, request))
 
     async def _renew(self, request: Request, token: str, increment: int) -> Answer:
-        entry = await self._tokens.lookup(token, request.now)
+        entry = await self._find(request, token)
         if entry is None:
             raise BadInput("token not found")
         return await self._renew_entry(request, entry, token, increment)
@@ -252,7 +261,7 @@ class TokenEngine:
         return Wish(ttl, role.token_period, role.token_explicit_max_ttl)
 
     async def _revoke(self, request: Request, token: str) -> Answer:
-        entry = await self._tokens.lookup(token, request.now, spent=True)
+        entry = await self._find(request, token)
         if entry is not None:
             _demand_service(entry, "revoked")
             await self._tokens.revoke(entry.token_hash)
@@ -262,9 +271,15 @@ class TokenEngine:
         if not accessor:
             raise BadInput("missing accessor")
         entry = await self._tokens.by_accessor(accessor, request.now)
-        if entry is None:
+        if entry is None or entry.namespace != request.namespace_id:
             raise BadInput("invalid accessor")
         return entry
+
+    async def _find(self, request: Request, token: str) -> TokenEntry | None:
+        """Find a valid token of the request's namespace; the caller's own wherever it lives, even when just spent."""
+        is_own = hmac.compare_digest(token.encode(), request.token.encode())
+        entry = await self._tokens.lookup(token, request.now, spent=is_own)
+        return entry if entry is not None and (is_own or entry.namespace == request.namespace_id) else None
 
     async def _tidy(self, request: Request) -> None:
         try:

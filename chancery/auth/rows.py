@@ -99,7 +99,11 @@ def spend(connection: Connection, token_hash: bytes) -> bool:
 
 def delete_tree(connection: Connection, roots: Sequence[bytes]) -> list[bytes]:
     """Remove tokens and everything below them; returns the hashes of what was removed."""
-    tree = _below(select(_T.hash).where(_T.hash.in_(roots)))
+    return _delete_below(connection, select(_T.hash).where(_T.hash.in_(roots)))
+
+
+def _delete_below(connection: Connection, roots: Select[tuple[bytes]]) -> list[bytes]:
+    tree = _below(roots)
     removed = connection.execute(delete(TOKENS).where(_T.hash.in_(select(tree.c.hash))).returning(_T.hash))
     return list(removed.scalars())
 
@@ -124,10 +128,16 @@ def delete_expired(connection: Connection, now: int, limit: int) -> list[bytes]:
     return delete_tree(connection, roots) if roots else []
 
 
-def page(connection: Connection, after: bytes, now: int) -> list[Row]:
-    """Return the next rows in the order of hashes that are neither spent nor themselves expired."""
+def delete_namespace(connection: Connection, namespace_id: str) -> list[bytes]:
+    """Remove the tokens of a namespace and everything below them; returns the hashes of what was removed."""
+    return _delete_below(connection, select(_T.hash).where(_T.namespace == namespace_id))
+
+
+def page(connection: Connection, after: bytes, now: int, namespace_id: str) -> list[Row]:
+    """Return the next rows of a namespace in the order of hashes that are neither spent nor themselves expired."""
     rows = connection.execute(
         select(_T.hash, _T.parent_hash, _T.uses_left, _T.sealed)
+        .where(_T.namespace == namespace_id)
         .where(_T.hash > after, _T.uses_left != SPENT, or_(_T.expires_at.is_(None), _T.expires_at > now))
         .order_by(_T.hash)
         .limit(_PAGE)

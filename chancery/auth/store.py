@@ -119,11 +119,11 @@ class TokenStore:
         entry = await self._read(token_hash, now) if token_hash is not None else None
         return entry if entry is not None and entry.num_uses >= 0 else None
 
-    async def accessors(self, now: datetime) -> list[str]:
-        """Return the accessors of all valid tokens."""
+    async def accessors(self, now: datetime, namespace_id: str) -> list[str]:
+        """Return the accessors of all valid tokens of a namespace."""
         found: list[str] = []
         after, moment = b"", _seconds(now)
-        while page := await self._page(after, moment):
+        while page := await self._page(after, moment, namespace_id):
             found.extend(open_entry(self._barrier, row).accessor for row in page)
             after = page[-1].hash
         return found
@@ -194,13 +194,9 @@ class TokenStore:
         """End a token alone, durably; its children live on as orphans."""
         await self._change(lambda at: rows.delete_alone(at, token_hash))
 
-    async def revoke_accessor(self, accessor: str, now: datetime) -> bool:
-        """End the token with an accessor and everything below it. False when there is none."""
-        entry = await self.by_accessor(accessor, now)
-        if entry is None:
-            return False
-        await self.revoke(entry.token_hash)
-        return True
+    async def revoke_namespace(self, namespace_id: str) -> None:
+        """End every token of a namespace and everything below them; called when the namespace is deleted."""
+        await self._change(lambda at: rows.delete_namespace(at, namespace_id))
 
     async def tidy(self, now: datetime) -> int:
         """Remove expired and spent tokens with everything below them, in small transactions. Returns how many."""
@@ -273,8 +269,8 @@ class TokenStore:
             raise BadInput("the batch token would be too long; give it less metadata or fewer policies")
         return CreatedToken(token, replace(entry, token_hash=self.hash(token)))
 
-    async def _page(self, after: bytes, moment: int) -> Sequence[Row]:
-        return await self._database.read(lambda at: rows.page(at, after, moment))
+    async def _page(self, after: bytes, moment: int, namespace_id: str) -> Sequence[Row]:
+        return await self._database.read(lambda at: rows.page(at, after, moment, namespace_id))
 
     async def _change(self, work: Work) -> None:
         """Run work that ends or shortens the life of tokens, and tell the other processes.

@@ -1,5 +1,6 @@
 """How commands are declared: click commands and groups that read Go's grammar and load nothing they do not run."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -134,8 +135,6 @@ def remote_command(
 
 def _open_session(values: dict[str, Any], prints: Prints) -> Session:
     """Take the common flags out of the values and make a session of them."""
-    import os
-
     environment = Environment(os.environ)
     common = ConnectionFlags(**{part.name: values.pop(part.name) for part in fields(ConnectionFlags)})
     form = choose_format(values.pop("format", None), environment, allows_raw=Prints.RAW in prints)

@@ -1,6 +1,5 @@
 """What a command works with: its client, its output, and where tokens are kept."""
 
-import os
 import sys
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +19,7 @@ class Session:
 
     flags: ConnectionFlags
     output: Output
-    environment: Environment = field(default_factory=lambda: Environment(os.environ), repr=False)
+    environment: Environment = field(repr=False)
 
     @cached_property
     def token_helper(self) -> TokenHelper:

@@ -38,11 +38,11 @@ def cautious(text: str, stream: TextIO) -> str:
 
 
 def table(text: str, stream: TextIO) -> str:
-    """Return a table with its headings set off."""
-    if not is_colourful(stream):
-        return text
+    """Return a table with its headings set off; other text as it is."""
     headings, _, rest = text.partition("\n")
     rule, _, rows = rest.partition("\n")
+    if not is_colourful(stream) or set(rule) != {"-", " "}:
+        return text
     return f"{_BOLD}{headings}{_PLAIN}\n{_DIM}{rule}{_PLAIN}\n{rows}"
 
 

@@ -28,6 +28,8 @@ class Caller:
     token_hash: bytes = b""
     entity_id: str = ""
     is_root: bool = False
+    namespace_id: str = "root"
+    """Where the token lives; its policies are that namespace's."""
 
 
 @dataclass(frozen=True, slots=True)

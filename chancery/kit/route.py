@@ -41,6 +41,8 @@ class Route:
     unauthenticated: bool = False
     sudo: bool = False
     """Root-protected: needs the `sudo` capability besides the operation's own."""
+    root_only: bool = False
+    """Served in the root namespace only: it concerns the whole server."""
 
     def endpoint(self, operation: Operation) -> Endpoint[Any] | None:
         """Return what serves an operation, or None."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from chancery.kit.clock import Clock
-from chancery.kit.engine import ROOT_NAMESPACE, Engine, EngineType, Mount, MountConfig, MountContext, Services
+from chancery.kit.engine import Engine, EngineType, Mount, MountConfig, MountContext, Services
 from chancery.kit.errors import BadInput
 from chancery.kit.sealing import Barrier
 from chancery.kit.storage import ABSENT, Database, Document, DocumentMoved, Documents, Stored
@@ -35,6 +35,8 @@ class World:
 
     documents: Callable[[str], Documents]
     """Documents by scope."""
+    engines: Mapping[str, EngineType]
+    """Installed engines by type."""
     database: Database
     barrier: Barrier
     clock: Clock
@@ -44,46 +46,51 @@ class World:
 
 
 class MountService:
-    """Keeps the mount table in step with its records, on behalf of the root namespace."""
+    """Keeps the mount table in step with the records of one namespace."""
 
-    def __init__(self, table: MountTable, engines: Mapping[str, EngineType], world: World) -> None:
+    def __init__(
+        self, table: MountTable, world: World, namespace_id: str, child_namespace: Callable[[str], str | None]
+    ) -> None:
+        """`child_namespace` returns the namespace below this one that a mount's path would hide or be hidden by."""
         self._table = table
-        self._engines = engines
         self._world = world
-        self._records = world.documents(f"system/{ROOT_NAMESPACE}").collection("mount", MountRecord)
+        self._namespace_id = namespace_id
+        self._child_namespace = child_namespace
+        self._records = world.documents(f"system/{namespace_id}").collection("mount", MountRecord)
 
-    def all(self, namespace_id: str) -> list[Mount]:
-        """Return the mounts of a namespace, built-in ones included."""
-        return self._table.all(namespace_id)
+    def all(self) -> list[Mount]:
+        """Return the mounts of the namespace, built-in ones included."""
+        return self._table.all(self._namespace_id)
 
     async def open_all(self) -> None:
         """Open every recorded mount; finish what was being disabled. Called after unseal."""
         for document in await self._records.all():
             if document.value.disabling:
                 await self._finish_disable(document)
-            elif document.value.mount.type in self._engines:
+            elif document.value.mount.type in self._world.engines:
                 await self._open(document.value.mount)
             else:
                 _log.error("mount %s: no installed engine has its type %s", document.name, document.value.mount.type)
 
-    async def close_all(self) -> None:
-        """Stop every engine and empty the table. Called at seal and shutdown."""
-        mounted = list(self._table)
-        self._table.clear()
-        for each in mounted:
-            await each.engine.stop()
+    async def disable_all(self) -> None:
+        """Take every mount away with everything it stored. Called when the namespace is deleted."""
+        for document in await self._records.all():
+            await self._finish_disable(document)
 
     async def enable(self, mount: Mount) -> None:
         """Record and open a new mount. Raises BadInput when the path is taken or the type unknown."""
-        engine_type = self._engines.get(mount.type)
+        engine_type = self._world.engines.get(mount.type)
         if engine_type is None:
-            known = ", ".join(sorted(self._engines))
+            known = ", ".join(sorted(self._world.engines))
             raise BadInput(f"plugin not found in the catalog: {mount.type} (installed: {known})")
         if mount.path.startswith(_PROTECTED):
             raise BadInput(f'cannot mount "{mount.path}"')
         conflict = self._table.conflict(mount.namespace_id, mount.path)
         if conflict is not None:
             raise BadInput(f"path is already in use at {conflict}")
+        child = self._child_namespace(mount.path)
+        if child is not None:
+            raise BadInput(f"path is already in use by the namespace {child}")
         try:
             await self._records.put(mount.path, MountRecord(mount=mount), expected=ABSENT)
         except DocumentMoved:
@@ -93,7 +100,7 @@ class MountService:
     async def tune(self, path: str, config: MountConfig, description: str, options: Mapping[str, str]) -> None:
         """Replace the tunable part of a mount. Raises BadInput for built-in mounts."""
         document = await self._records.get(path)
-        mounted = self._table.get(ROOT_NAMESPACE, path)
+        mounted = self._table.get(self._namespace_id, path)
         if document is None or mounted is None:
             raise BadInput(f'cannot tune "{path}"')
         tuned = replace(mounted.mount, config=config, description=description, options=dict(options))
@@ -141,7 +148,7 @@ class MountService:
             default_lease_ttl=world.default_lease_ttl,
             max_lease_ttl=world.max_lease_ttl,
         )
-        return self._engines[mount.type].open(context), cell
+        return self._world.engines[mount.type].open(context), cell
 
 
 def new_identity(mount_type: str) -> tuple[str, str]:

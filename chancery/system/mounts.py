@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from chancery import __version__
-from chancery.kit.engine import ROOT_NAMESPACE, Mount, MountConfig
+from chancery.kit.engine import Mount, MountConfig
 from chancery.kit.errors import BadInput, Denied
 from chancery.kit.params import CommaList, KeyValue, LaxBool, Params, Text, parse_duration
 from chancery.kit.request import Answer, Reply, Request
@@ -108,7 +108,7 @@ class MountRoutes:
         """Read one mount."""
         return Reply(describe(self._find(params.path)), flat=True)
 
-    async def enable(self, _request: Request, params: EnableMount) -> Answer:
+    async def enable(self, request: Request, params: EnableMount) -> Answer:
         """Mount a secrets engine."""
         if not params.type:
             raise BadInput.of("type", "backend type must be specified as a string")
@@ -118,6 +118,7 @@ class MountRoutes:
             accessor=accessor,
             path=mount_path(params.path),
             type=params.type,
+            namespace_id=request.namespace_id,
             description=params.description,
             config=self._merged(MountConfig(), params.config),
             options=params.options,
@@ -165,22 +166,22 @@ class MountRoutes:
         return Reply({**describe(mount), "path": mount.path})
 
     def _secret_mounts(self) -> list[Mount]:
-        return [mount for mount in self._mounts.all(ROOT_NAMESPACE) if not mount.path.startswith("auth/")]
+        return [mount for mount in self._mounts.all() if not mount.path.startswith("auth/")]
 
     def _auth_mounts(self) -> dict[str, Mount]:
-        mounts = self._mounts.all(ROOT_NAMESPACE)
+        mounts = self._mounts.all()
         return {mount.path.removeprefix("auth/"): mount for mount in mounts if mount.path.startswith("auth/")}
 
     def _find(self, path: str, missing: str = "") -> Mount:
         wanted = mount_path(path)
-        for mount in self._mounts.all(ROOT_NAMESPACE):
+        for mount in self._mounts.all():
             if mount.path == wanted:
                 return mount
         raise BadInput(missing or f'no secret engine mount at "{wanted}"')
 
     def _longest(self, path: str) -> Mount | None:
         wanted = path.strip("/") + "/"
-        fitting = [mount for mount in self._mounts.all(ROOT_NAMESPACE) if wanted.startswith(mount.path)]
+        fitting = [mount for mount in self._mounts.all() if wanted.startswith(mount.path)]
         return max(fitting, key=lambda mount: len(mount.path), default=None)
 
     def _merged(self, config: MountConfig, sent: MountSettings) -> MountConfig:

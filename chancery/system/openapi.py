@@ -31,8 +31,9 @@ class OpenApiParams(Params):
 class OpenApiRoutes:
     """The route, over the mount table: it describes what is mounted now."""
 
-    def __init__(self, table: MountTable) -> None:
+    def __init__(self, table: MountTable, namespace_id: str) -> None:
         self._table = table
+        self._namespace_id = namespace_id
 
     def routes(self) -> list[Route]:
         """Return the routes below `sys/`."""
@@ -40,8 +41,9 @@ class OpenApiRoutes:
         return [Route(pattern="internal/specs/openapi", read=document, update=document)]
 
     async def document(self, _request: Request, params: OpenApiParams) -> Answer:
-        """Describe every mounted path as an OpenAPI document."""
-        return Reply(describe(self._table, generic=params.generic_mount_paths), bare=True)
+        """Describe every mounted path of the namespace as an OpenAPI document."""
+        mounted = [each for each in self._table if each.mount.namespace_id == self._namespace_id]
+        return Reply(describe(mounted, generic=params.generic_mount_paths), bare=True)
 
 
 def describe(mounts: Iterable[Mounted], *, generic: bool) -> dict[str, Any]:

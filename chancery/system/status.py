@@ -87,7 +87,7 @@ class StatusRoutes:
                 unauthenticated=True,
             ),
             Route(pattern="unseal", update=endpoint(self.unseal, UnsealParams), unauthenticated=True),
-            Route(pattern="seal", update=endpoint(self.seal), sudo=True),
+            Route(pattern="seal", update=endpoint(self.seal), sudo=True, root_only=True),
         ]
 
     async def health(self, _request: Request, params: HealthParams) -> Answer:

@@ -87,7 +87,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Build the routes."""
-        self.engine = TokenEngine(self.tokens, self.policies, self._has_sudo)
+        self.engine = TokenEngine(self.tokens, self.policies, self.tokens.documents, self._has_sudo)
         self._routers = {
             "auth/token/": Router(self.engine.routes()),
             "sys/": Router(PolicyRoutes(self.policies, self.tokens).routes()),

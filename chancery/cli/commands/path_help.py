@@ -1,12 +1,16 @@
-"""path-help: what the API offers at a path, in the server's own words."""
+"""path-help: what the API offers at a path: the server's own help where it has any, otherwise its OpenAPI document."""
 
 from collections.abc import Sequence
 
+from chancery.cli.api_description import describe, parse_paths
 from chancery.cli.client import Call
 from chancery.cli.command import Arity, Prints, remote_command
-from chancery.cli.failures import failing_as
+from chancery.cli.failures import ApiRefused, failing_as
 from chancery.cli.golang import render
 from chancery.cli.session import Session
+
+OPENAPI = "sys/internal/specs/openapi"
+_NO_HELP = frozenset({404, 405})
 
 
 @remote_command("path-help", usage="PATH", arity=Arity(1, 1), prints=Prints.FORMAT)
@@ -14,6 +18,14 @@ def path_help_command(session: Session, arguments: Sequence[str]) -> None:
     """Show what the API offers at a path. With -format=json: as an OpenAPI document."""
     path = arguments[0].strip().strip("/")
     with failing_as("Error retrieving help"):
-        answer = session.client.require(Call("GET", path, query=(("help", "1"),), wraps=False)).object()
-    document = answer.get("openapi", answer)
-    session.output.document(document, lambda: render(answer.get("help", "")).rstrip("\n"))
+        try:
+            answer = session.client.require(Call("GET", path, query=(("help", "1"),), wraps=False)).object()
+            document, text = answer.get("openapi", answer), render(answer.get("help", ""))
+        except ApiRefused as refused:
+            if refused.status not in _NO_HELP:
+                raise
+            described = session.client.require(Call("GET", OPENAPI, wraps=False)).object()
+            document, text = described, describe(parse_paths(described), path)
+            if not text:
+                raise
+    session.output.document(document, lambda: text.rstrip("\n"))

@@ -1,10 +1,12 @@
 """server: run the server itself. The only command that imports it, and only when it is called."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from chancery.cli.command import Arity, local_command
+from chancery.cli.environment import Environment
 from chancery.cli.failures import UsageFailed
 from chancery.cli.flags import BOOLEAN, STRING, Flag
 
@@ -52,9 +54,6 @@ def server_command(arguments: Sequence[str], *, config: str, dev: bool, **values
 def _run_dev(
     *, dev_root_token_id: str | None, dev_listen_address: str | None, dev_data: str | None, log_level: str | None
 ) -> int:
-    import os
-
-    from chancery.cli.environment import Environment
     from chancery.dev import DevOptions, run_dev
 
     environment = Environment(os.environ)

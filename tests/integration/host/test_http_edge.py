@@ -124,12 +124,6 @@ async def test_head_has_the_status_and_no_body(world: HostWorld) -> None:
         assert await answer.read() == b""
 
 
-async def test_namespaces_are_refused_until_they_exist(world: HostWorld) -> None:
-    status, answer = await world.call("GET", "sys/mounts", headers={"X-Vault-Namespace": "team"})
-    assert status == 400
-    assert "X-Vault-Namespace" in answer["errors"][0]
-
-
 async def test_unknown_fields_are_warned_of(world: HostWorld) -> None:
     status, answer = await world.call("POST", "auth/token/create", {"polcies": ["x"], "ttl": "1h"})
     assert status == 200

@@ -9,6 +9,7 @@ from chancery.auth.lifetimes import Limits
 from chancery.auth.roles import TokenRole, WriteRole, merged
 from chancery.auth.sealed import fresh
 from chancery.auth.tokens import NewToken
+from chancery.kit.engine import ROOT_NAMESPACE
 from chancery.kit.errors import BadInput
 
 HOUR = 3600
@@ -30,7 +31,7 @@ def _plan(
     **of_parent: Any,
 ) -> Plan:
     entry = fresh(NewToken(policies=parent, path="auth/token/create", ttl=HOUR, **of_parent), b"p" * 32, "a", NOW)
-    creator = Creator(parent=entry, has_sudo=sudo, path="auth/token/create", now=NOW)
+    creator = Creator(parent=entry, has_sudo=sudo, path="auth/token/create", now=NOW, namespace_id=ROOT_NAMESPACE)
     return plan(CreateToken.parse(fields), creator, "r" if role is not None else "", role, LIMITS)
 
 
