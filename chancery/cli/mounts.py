@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from chancery.cli.failures import CallFailed
 from chancery.cli.golang import Json, render
 from chancery.cli.json_text import sorted_keys
-from chancery.cli.tables import Row, headed, seconds
+from chancery.cli.tables import Row, headed
 
 Mount = dict[str, Json]
 
@@ -93,7 +93,7 @@ def _details(path: str, mount: Mount) -> Row:
         value = settings.get(name)
         if not has_leases:
             return ""
-        return seconds(value) if isinstance(value, int) and value > 0 else "system"
+        return render(value) if value else "system"
 
     return (
         path,

@@ -16,7 +16,7 @@ from chancery.cli.main import run
 
 _VOLATILE = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UUID"),
-    (re.compile(r"\b[sb]\.[A-Za-z0-9_-]{24,}"), "TOKEN"),
+    (re.compile(r"\b(?:hv)?[sb]\.[A-Za-z0-9_-]{24,}"), "TOKEN"),
     (re.compile(r"\b[A-Za-z0-9]{24}\b"), "ACCESSOR"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?"), "TIME"),
     (re.compile(r"\b179\d{7}\b|\b18\d{8}\b"), "EPOCH"),

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from chancery.cli.api_description import describe, parse_paths
 from chancery.cli.client import Call
 from chancery.cli.command import Arity, Prints, remote_command
-from chancery.cli.failures import ApiRefused, failing_as
-from chancery.cli.golang import render
+from chancery.cli.failures import CallFailed, Unreachable, failing_as
 from chancery.cli.session import Session
 
 OPENAPI = "sys/internal/specs/openapi"
-_NO_HELP = frozenset({404, 405})
 
 
 @remote_command("path-help", usage="PATH", arity=Arity(1, 1), prints=Prints.FORMAT)
@@ -20,12 +18,16 @@ def path_help_command(session: Session, arguments: Sequence[str]) -> None:
     with failing_as("Error retrieving help"):
         try:
             answer = session.client.require(Call("GET", path, query=(("help", "1"),), wraps=False)).object()
-            document, text = answer.get("openapi", answer), render(answer.get("help", ""))
-        except ApiRefused as refused:
-            if refused.status not in _NO_HELP:
-                raise
+            text = answer.get("help")
+            if not isinstance(text, str):
+                raise CallFailed(f"the server has no help for {path}")
+            document = answer.get("openapi", answer)
+        except Unreachable:
+            raise
+        except CallFailed:
             described = session.client.require(Call("GET", OPENAPI, wraps=False)).object()
             document, text = described, describe(parse_paths(described), path)
             if not text:
                 raise
-    session.output.document(document, lambda: text.rstrip("\n"))
+    shown = text.rstrip("\n")
+    session.output.document(document, lambda: shown)

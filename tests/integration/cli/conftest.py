@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, st
     with dev_server(tmp_path_factory.mktemp("bao")) as address:
         variables = {"BAO_ADDR": address, "BAO_TOKEN": ROOT_TOKEN}
         for arguments in (
-            ["secrets", "enable", "pki"],
+            ["secrets", "enable", "-max-lease-ttl=87600h", "pki"],
             ["secrets", "enable", "-path=kv1", "-version=1", "kv"],
             ["auth", "enable", "userpass"],
             ["write", "auth/userpass/users/bob", "password=pw", "token_policies=default"],

@@ -196,7 +196,7 @@ def test_mounts_keep_what_the_server_adds() -> None:
     }
     assert parse_mounts({"pki/": pki, "request_id": "x"}) == parse_mounts({"data": {"pki/": pki}}) == {"pki/": pki}
     detailed = mounts_table({"pki/": pki}, detailed=True).splitlines()[2].split()
-    assert detailed[:5] == ["pki/", "pki", "n/a", "system", "1m"]
+    assert detailed[:5] == ["pki/", "pki", "n/a", "system", "60"]
 
 
 @pytest.mark.parametrize(
