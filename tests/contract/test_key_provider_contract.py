@@ -50,7 +50,7 @@ def verify(public: PublicKey, scheme: SignatureScheme, signature: bytes, message
     """Verify with nothing of ours. Raises InvalidSignature."""
     key = serialization.load_der_public_key(public.spki)
     family, _, name = scheme.value.replace("sha3-", "sha3_").rpartition("-")
-    digest = None if scheme is SignatureScheme.ED25519 else getattr(hashes, name.upper())()
+    digest: hashes.HashAlgorithm = getattr(hashes, name.upper())() if name != "ed25519" else hashes.SHA512()
     match key:
         case ed25519.Ed25519PublicKey():
             key.verify(signature, message)

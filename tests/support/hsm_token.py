@@ -29,6 +29,11 @@ class SoftToken:
         """Return what a process needs in its environment to see the token."""
         return os.environ | dict(self.library.environment)
 
+    def list_slots(self) -> str:
+        """Return what `pkcs11-tool -L` prints."""
+        command = ["pkcs11-tool", "--module", str(self.library.library), "--list-token-slots"]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
+
     def pkcs11_tool(self, *arguments: str) -> str:
         """Run `pkcs11-tool` on the token, logged in, and return what it prints."""
         command = ["pkcs11-tool", "--module", str(self.library.library), "--token-label", self.label]

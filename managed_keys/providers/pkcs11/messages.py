@@ -47,6 +47,10 @@ class Failure(Exception):
         super().__init__(text)
         self.fault, self.text, self.remedy, self.code = fault, text, remedy, code
 
+    def copy(self) -> "Failure":
+        """Return an equal failure to raise once more: an exception that is raised twice drags its first life along."""
+        return Failure(self.fault, self.text, remedy=self.remedy, code=self.code)
+
     def encode(self) -> bytes:
         """Return the body of a failed answer."""
         return _FAILURE.pack(self.remedy, self.fault, self.code) + self.text.encode()

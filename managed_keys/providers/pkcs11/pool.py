@@ -97,7 +97,6 @@ class SignerPool:
         self._endings: set[asyncio.Task[None]] = set()
         self._breaker = CLOSED
         self._away = Failure(Fault.AWAY, "the token is away")
-        self._grow_at = 0.0
 
     async def sign(self, key: Introduce, scheme: SignatureScheme, message: bytes) -> bytes:
         """Return the verified signature in its X.509 encoding."""
@@ -159,11 +158,11 @@ class SignerPool:
 
     def _submit(self, queue: deque[Call], call: Call) -> None:
         if self.refusal is not None:
-            raise self.refusal
+            raise self.refusal.copy()
         if self.closed:
             raise Failure(Fault.AWAY, "the connection to the token was closed")
         if not self._ready and self._breaker.is_open(self._loop.time()):
-            raise self._away
+            raise self._away.copy()
         if len(queue) >= QUEUE_LIMIT:
             raise Failure(Fault.AWAY, f"{QUEUE_LIMIT} requests are waiting for the token already")
         queue.append(call)
@@ -249,12 +248,16 @@ class SignerPool:
 
     async def _open_all(self) -> None:
         """Log in again where a session was lost, then start processes until there are enough."""
-        while not self.closed:
+        while not self.closed and self.refusal is None:
             if self._suspended:
                 process, remedy = self._suspended.popitem()
                 failure = await self._revive(process, remedy)
-            elif len(self._processes) < self._size and self._loop.time() >= self._grow_at:
-                process = await SignerProcess.spawn(self.address.library, self)
+            elif len(self._processes) < self._size and not self._breaker.is_open(self._loop.time()):
+                try:
+                    process = await SignerProcess.spawn(self.address.library, self)
+                except Failure as refused:
+                    self._give_up_for_now(refused)
+                    return
                 self._processes.append(process)
                 failure = await self._login(process, reinitialise=False)
                 if failure is not None and failure.fault is not Fault.PIN:
@@ -263,14 +266,18 @@ class SignerPool:
                     return
             else:
                 return
-            if failure is not None and failure.fault is Fault.PIN:
-                self._refuse(failure)
-            elif failure is not None:
-                process.kill(failure.text)  # the next round starts another
-            elif process.alive:
-                process.ready = True
-                self._ready.append(process)
-                self._dispatch()
+            self._opened(process, failure)
+
+    def _opened(self, process: SignerProcess, failure: Failure | None) -> None:
+        """Let a process work, or end one that could not log in; the opener's next round starts another."""
+        if failure is not None and failure.fault is Fault.PIN:
+            self._refuse(failure)
+        elif failure is not None:
+            process.kill(failure.text)
+        elif process.alive:
+            process.ready = True
+            self._ready.append(process)
+            self._dispatch()
 
     async def _revive(self, process: SignerProcess, remedy: Remedy) -> Failure | None:
         failure: Failure | None = Failure(Fault.AWAY, "the process must be replaced")
@@ -302,7 +309,6 @@ class SignerPool:
         now = self._loop.time()
         self._away = failure
         self._breaker = self._breaker.failed(now, first_is_free=first_is_free)
-        self._grow_at = self._breaker.until
         if not self._ready and self._breaker.is_open(now):
             self._fail_waiting(failure)
 

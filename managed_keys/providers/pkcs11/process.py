@@ -42,7 +42,7 @@ class Call:
     def fail(self, failure: Failure) -> None:
         """Tell who waits, if anybody still does."""
         if not self.future.done():
-            self.future.set_exception(failure)
+            self.future.set_exception(failure.copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,11 @@ class SignerProcess(asyncio.Protocol):
 
     @classmethod
     async def spawn(cls, library: KmsLibrary, owner: Owner) -> "SignerProcess":
-        """Start a process for a library. It has loaded nothing yet."""
+        """Start a process for a library. It has loaded nothing yet. Raises Failure when the system lets none start."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self = cls(owner, loop)
         try:
             child = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-m", _SIGNER, str(theirs.fileno()), str(os.getpid())),
@@ -106,16 +108,17 @@ class SignerProcess(asyncio.Protocol):
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
-        except BaseException:
+            self._child = child
+            self._reaper = loop.create_task(self._reap(child, library.name))
+            self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
+        except OSError as error:
             ours.close()
+            raise Failure(Fault.AWAY, f"a signer process cannot be started: {error.strerror}") from error
+        except asyncio.CancelledError:
+            ours.close()  # upon which the process ends
             raise
         finally:
             theirs.close()
-        ours.setblocking(False)
-        self = cls(owner, loop)
-        self._child = child
-        self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
-        self._reaper = loop.create_task(self._reap(child, library.name))
         return self
 
     @property
