@@ -7,19 +7,22 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import scenarios
+from bench import scenarios, starting
 from bench.contenders import open_all
 from bench.measure import Effort, measure
 
 _RESULTS = Path(__file__).with_name("results")
 """Databases lie here, on the disk of the checkout: /tmp may be memory, where durability costs nothing."""
 
+LOADS = {"sign": scenarios.sign, "issue": scenarios.issue}
+"""Scenarios that put a server under load, by name."""
+
 
 def main() -> None:
     """Run the scenarios that the command line names."""
     options = _options()
     effort = Effort(rounds=options.rounds, seconds=options.seconds)
-    chosen = [getattr(scenarios, name)(tuple(options.concurrency)) for name in options.scenario]
+    chosen = [LOADS[name](tuple(options.concurrency)) for name in options.scenario if name in LOADS]
     _RESULTS.mkdir(exist_ok=True)
     print(
         f"# {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
@@ -27,6 +30,8 @@ def main() -> None:
         flush=True,
     )
     with tempfile.TemporaryDirectory(dir=_RESULTS) as directory, ExitStack() as stack:
+        if "start" in options.scenario:
+            print(starting.measure(options.contender, Path(directory)), flush=True)
         contenders = open_all(stack, options.contender, Path(directory))
         for scenario in chosen:
             measure(scenario, contenders, effort, lambda line: print(line, flush=True))
@@ -37,7 +42,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "3")))
     parser.add_argument("--seconds", type=int, default=int(os.environ.get("BENCH_SECONDS", "5")))
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--scenario", nargs="+", choices=["sign", "issue"], default=["sign"])
+    parser.add_argument("--scenario", nargs="+", choices=["start", *LOADS], default=["start", "sign"])
     parser.add_argument("--contender", nargs="+", choices=["ours", "peer"], default=["ours", "peer"])
     return parser.parse_args()
 

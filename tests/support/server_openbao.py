@@ -26,19 +26,24 @@ class OpenBaoServer:
         """Return the process id of the running server."""
         return self._running().pid
 
-    def start(self) -> None:
-        """Start on a free port; initialise the first time; unseal; return once it is active."""
+    def listen(self) -> Child:
+        """Start the process on a free port and return once it answers, be it that it is sealed."""
         self._child = Child(
             [get_binary_path(), "server", f"-config={self._configuration()}"], log=self.directory / "openbao.log"
         )
         self._child.wait_until(lambda: health(self.address) != 0, what="listening")
+        return self._child
+
+    def start(self) -> None:
+        """Start; initialise the first time; unseal; return once it is active."""
+        child = self.listen()
         with self.client() as client:
             if not self._unseal_key:
                 answer = client.write("sys/init", secret_shares=1, secret_threshold=1)
                 self._unseal_key = answer.body["keys_base64"][0]
                 self.token = answer.body["root_token"]
             client.write("sys/unseal", key=self._unseal_key)
-        self._child.wait_until(lambda: health(self.address) == 200, what="active")
+        child.wait_until(lambda: health(self.address) == 200, what="active")
 
     def stop(self) -> None:
         """End the server in an orderly way; the data stays for the next start."""

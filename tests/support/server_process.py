@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support.hsm_token import make_token
-from tests.support.server_child import Child, free_port
-from tests.support.server_client import ApiClient, health
+from tests.support.server_child import Child, ServerFailed, free_port
+from tests.support.server_client import ApiClient, Refused, health
 
 CHANCERY = str(Path(sys.executable).with_name("chancery"))
 """The console script of the environment that runs the tests."""
@@ -63,7 +63,10 @@ class ChanceryServer(ABC):
     def start(self) -> None:
         """Start and return once requests are served."""
         child = self.listen()
-        self.make_ready()
+        try:
+            self.make_ready()
+        except Refused as error:
+            raise ServerFailed(f"{error}\n{child.output()[-4000:]}") from error
         child.wait_until(lambda: health(self.address) == 200, what="active")
 
     def stop(self) -> None:
