@@ -5,6 +5,9 @@ States: closed -> (open) -> sealed -> (unseal) -> serving -> (seal) -> sealed ->
 
 import asyncio
 import logging
+from collections.abc import Callable
+
+from sqlalchemy import Connection
 
 from chancery.access import Access
 from chancery.auth.engine import TokenEngine
@@ -13,6 +16,7 @@ from chancery.kit.clock import Clock
 from chancery.kit.engine import Engine, HostContext
 from chancery.kit.errors import NotInitialized, Sealed
 from chancery.kit.route import Route
+from chancery.kit.sealing import Barrier
 from chancery.namespaces.tenants import Tenant, Tenants
 from chancery.pipeline import Message, Pipeline, Served
 from chancery.plugins import Catalog
@@ -23,10 +27,10 @@ from chancery.routing.table import MountTable
 from chancery.seal.service import SealService, SealStatus
 from chancery.services import OfferedServices
 from chancery.settings import Settings
+from chancery.storage.database import database_at
 from chancery.storage.documents import DocumentStore
 from chancery.storage.migrate import migrate
 from chancery.storage.schema import HOST
-from chancery.storage.sqlite import SqliteDatabase
 from chancery.system.engine import SystemEngine
 from chancery.system.mounts import MountRoutes
 from chancery.system.namespaces import NamespaceRoutes
@@ -46,8 +50,8 @@ class Host:
         self._clock = clock
         self._transition = asyncio.Lock()
         self._serving = False
-        self._database = SqliteDatabase(settings.storage.path)
-        self._seal = SealService(self._database, clock)
+        self._database = database_at(settings.storage.url)
+        self._seal = SealService(self._database, clock, storage_type=self._database.storage_type)
         self._store = DocumentStore(self._database, self._seal.barrier)
         self._tokens = TokenStore(
             self._database,
@@ -105,15 +109,16 @@ class Host:
 
     async def initialize(self, shares: int, threshold: int, *, root_token: str = "") -> tuple[list[bytes], str]:
         """Create the barrier and the first root token. Returns the unseal shares and the token; ends sealed."""
+        drafted: list[str] = []
+
+        def root(barrier: Barrier) -> Callable[[Connection], None]:
+            created, work = self._tokens.first_root(barrier, token_id=root_token)
+            drafted.append(created.token)
+            return work
+
         async with self._transition:
-            pieces = await self._seal.initialize(shares, threshold)
-            for piece in pieces[:threshold]:
-                await self._seal.unseal(piece)
-            try:
-                created = await self._tokens.create_root(token_id=root_token)
-            finally:
-                self._forget()
-            return pieces, created.token
+            pieces = await self._seal.initialize(shares, threshold, root)
+            return pieces, drafted[-1]
 
     async def unseal(self, share: bytes) -> SealStatus:
         """Take one share; opens mounts and extensions once there are enough."""

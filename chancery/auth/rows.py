@@ -71,6 +71,11 @@ def hash_of_accessor(connection: Connection, accessor_hash: bytes) -> bytes | No
     return found
 
 
+def add(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Insert a token without a parent."""
+    connection.execute(_INSERT, row)
+
+
 def add_child(connection: Connection, row: Mapping[str, Any], now: int) -> None:
     """Insert a token below another. Raises Denied when that one is no longer valid."""
     parent = find(connection, row["parent_hash"])

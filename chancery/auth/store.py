@@ -9,10 +9,10 @@ import asyncio
 import hmac
 import secrets
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -133,34 +133,35 @@ class TokenStore:
         now = _seconds(self._clock.now())
         if new.type is TokenType.BATCH:
             return self._create_batch(new, now)
-        token = new.token_id or SERVICE_PREFIX + _random(_TOKEN_LENGTH)
-        entry = fresh(new, self.hash(token), _random(_ACCESSOR_LENGTH), now)
-        row = {
-            "hash": entry.token_hash,
-            "accessor_hash": self._accessor_hash(entry.accessor),
-            "parent_hash": entry.parent,
-            "namespace": entry.namespace,
-            "expires_at": now + new.ttl if new.ttl else None,
-            "created_at": now,
-            "uses_left": entry.num_uses,
-            "sealed": seal_entry(self._barrier, entry),
-        }
+        created, row = self._draft(new, now)
         if new.token_id:
-            self._drop(await self._database.write(lambda at: rows.clear(at, entry.token_hash, now)))
+            self._drop(await self._database.write(lambda at: rows.clear(at, created.entry.token_hash, now)))
         try:
-            if entry.parent is None:
+            if new.parent is None:
                 await self._database.append(TOKENS, row)
             else:
                 await self._database.write(lambda at: rows.add_child(at, row, now))
         except DuplicateRow:
             raise BadInput("cannot create a token with a duplicate ID") from None
-        return CreatedToken(token, entry)
+        return created
 
     async def create_root(self, *, token_id: str = "") -> CreatedToken:
         """Make a token that may do everything and never expires, with a text of one's own for development."""
-        return await self.create(
-            NewToken(policies=(ROOT,), path="auth/token/root", display_name="root", renewable=False, token_id=token_id)
+        return await self.create(_root(token_id))
+
+    def first_root(self, barrier: Barrier, *, token_id: str = "") -> tuple[CreatedToken, Callable[[Connection], None]]:
+        """Draft a root token under a barrier that is only being made; returns it with the work that stores it."""
+        store = TokenStore(
+            self._database,
+            self.documents,
+            barrier,
+            self._clock,
+            default_ttl=self.limits.default_ttl,
+            max_ttl=self.limits.max_ttl,
         )
+        now = _seconds(self._clock.now())
+        created, row = store._draft(_root(token_id), now)
+        return created, lambda at: rows.add(at, row)
 
     async def use(self, token: str) -> None:
         """Spend one of a token's counted uses, durably. Raises Denied when another request took the last one."""
@@ -223,6 +224,21 @@ class TokenStore:
         self.changed()
         self._key = b""
         self._accessor_key = b""
+
+    def _draft(self, new: NewToken, now: int) -> tuple[CreatedToken, Mapping[str, Any]]:
+        token = new.token_id or SERVICE_PREFIX + _random(_TOKEN_LENGTH)
+        entry = fresh(new, self.hash(token), _random(_ACCESSOR_LENGTH), now)
+        row = {
+            "hash": entry.token_hash,
+            "accessor_hash": self._accessor_hash(entry.accessor),
+            "parent_hash": entry.parent,
+            "namespace": entry.namespace,
+            "expires_at": now + new.ttl if new.ttl else None,
+            "created_at": now,
+            "uses_left": entry.num_uses,
+            "sealed": seal_entry(self._barrier, entry),
+        }
+        return CreatedToken(token, entry), row
 
     def _accessor_hash(self, accessor: str) -> bytes:
         if not self._accessor_key:
@@ -318,3 +334,7 @@ def _random(length: int) -> str:
 
 def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
+
+
+def _root(token_id: str) -> NewToken:
+    return NewToken(policies=(ROOT,), path="auth/token/root", display_name="root", renewable=False, token_id=token_id)

@@ -69,14 +69,14 @@ class Output:
 
     def secret(self, secret: Secret) -> None:
         """Print an answer, or its one field. Raises UsageFailed when it has no such field."""
+        if self.is_table:
+            self.warnings(secret.warnings or ())
         if self.field:
             self.value(secret.field(self.field), "secret")
-        elif self.is_table:
-            self.warnings(secret.warnings or ())
-            if table := secret_table(secret):
-                self.line(terminal.table(table, self.out))
-        else:
+        elif not self.is_table:
             self.document(secret.document())
+        elif table := secret_table(secret):
+            self.line(terminal.table(table, self.out))
 
     def warnings(self, warnings: tuple[str, ...]) -> None:
         """Print the server's warnings on stderr, where they are not part of the document."""
