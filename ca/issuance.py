@@ -24,7 +24,7 @@ from ca.x509.template import TemplateCache
 from chancery.kit.engine import MountContext
 from chancery.kit.errors import Conflict
 from chancery.kit.storage import DuplicateRow
-from managed_keys.keys import KeyAlgorithm, NewKey
+from managed_keys.keys import KeyAlgorithm, NewKey, PublicKey
 
 _ATTEMPTS: Final = 3
 
@@ -33,12 +33,11 @@ _ATTEMPTS: Final = 3
 class LeafKey:
     """A key made for one answer and kept nowhere."""
 
-    algorithm: KeyAlgorithm
-    spki: bytes
+    public: PublicKey
     pkcs8: bytes
 
     def __repr__(self) -> str:
-        return f"LeafKey({self.algorithm})"
+        return f"LeafKey({self.public.algorithm})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,9 @@ class Issuance:
         )
         plan = authorize(judgement.rules, asked, limits, now)
         leaf = await new_leaf_key(make) if make is not None else None
-        spki = _spki(asked, leaf)
+        key = _certified_key(asked, leaf)
         for _ in range(_ATTEMPTS):
-            certificate = await self._sign(judgement, signer, plan, spki)
+            certificate = await self._sign(judgement, signer, plan, key)
             try:
                 if not judgement.rules.role.no_store:
                     await self._certificates.add(certificate, now)
@@ -101,18 +100,20 @@ class Issuance:
             return Issued(certificate, signer, plan.warnings, leaf)
         raise Conflict("no unused serial number was found")
 
-    async def _sign(self, judgement: Judgement, signer: Signer, plan: IssuancePlan, spki: bytes) -> NewCertificate:
+    async def _sign(
+        self, judgement: Judgement, signer: Signer, plan: IssuancePlan, certified: PublicKey
+    ) -> NewCertificate:
         rules, validity, serial = judgement.rules, plan.validity, new_serial()
         scheme = signer.scheme(rules.role.signature_bits, rules.role.use_pss)
         try:
             spec = CertificateSpec(
                 serial=serial,
                 subject=judgement.raw_subject or plan.subject,
-                spki=spki,
+                spki=certified.spki,
                 not_before=validity.not_before,
                 not_after=validity.not_after,
                 sans=plan.sans,
-                key_usages=rules.key_usages,
+                key_usages=rules.key_usages[certified.algorithm],
                 ext_key_usages=rules.ext_key_usages,
                 policies=rules.policies,
                 urls=signer.urls,
@@ -135,11 +136,11 @@ class Issuance:
         )
 
 
-def _spki(asked: AskedCertificate, leaf: LeafKey | None) -> bytes:
+def _certified_key(asked: AskedCertificate, leaf: LeafKey | None) -> PublicKey:
     if leaf is not None:
-        return leaf.spki
+        return leaf.public
     assert asked.csr is not None, "without a CSR a key is made"
-    return asked.csr.spki
+    return asked.csr.public_key
 
 
 async def new_leaf_key(key: NewKey) -> LeafKey:
@@ -150,23 +151,23 @@ async def new_leaf_key(key: NewKey) -> LeafKey:
     return make(key.bits)
 
 
-def _leaf_key(
-    algorithm: KeyAlgorithm, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-) -> LeafKey:
-    pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return LeafKey(algorithm, spki_of(key.public_key()), pkcs8)
-
-
 def _new_rsa(bits: int) -> LeafKey:
-    return _leaf_key(KeyAlgorithm.RSA, rsa.generate_private_key(65537, bits))
+    return _leaf_key(KeyAlgorithm.RSA, bits, rsa.generate_private_key(65537, bits))
 
 
 def _new_ec(bits: int) -> LeafKey:
-    return _leaf_key(KeyAlgorithm.EC, ec.generate_private_key(_CURVES[bits]))
+    return _leaf_key(KeyAlgorithm.EC, bits, ec.generate_private_key(_CURVES[bits]))
 
 
-def _new_ed25519(_bits: int) -> LeafKey:
-    return _leaf_key(KeyAlgorithm.ED25519, ed25519.Ed25519PrivateKey.generate())
+def _new_ed25519(bits: int) -> LeafKey:
+    return _leaf_key(KeyAlgorithm.ED25519, bits, ed25519.Ed25519PrivateKey.generate())
+
+
+def _leaf_key(
+    algorithm: KeyAlgorithm, bits: int, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+) -> LeafKey:
+    pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return LeafKey(PublicKey(spki_of(key.public_key()), algorithm, bits), pkcs8)
 
 
 _CURVES: Final = {224: ec.SECP224R1(), 256: ec.SECP256R1(), 384: ec.SECP384R1(), 521: ec.SECP521R1()}

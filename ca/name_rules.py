@@ -86,7 +86,7 @@ class NameRules:
         )
 
     def _is_local(self, name: AskedName) -> bool:
-        return self.localhost and not name.is_wildcard and name.domain in _LOCAL
+        return self.localhost and name.domain in _LOCAL
 
     def _is_below(self, name: AskedName) -> bool:
         parents, domain = self.parents, name.domain

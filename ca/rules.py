@@ -13,8 +13,18 @@ from ca.validity import ValidityRules
 from ca.x509.names import DistinguishedName
 from ca.x509.policies import CertificatePolicy, parse_policies
 from ca.x509.usages import EXT_KEY_USAGES, KeyUsage, parse_ext_key_usages, parse_key_usages
+from managed_keys.keys import KeyAlgorithm
 
 _ANY_OTHER_NAME: Final = "*"
+
+_ENCIPHERMENT: Final = frozenset({KeyUsage.KEY_ENCIPHERMENT, KeyUsage.DATA_ENCIPHERMENT})
+_AGREEMENT: Final = frozenset({KeyUsage.KEY_AGREEMENT, KeyUsage.ENCIPHER_ONLY, KeyUsage.DECIPHER_ONLY})
+_IMPOSSIBLE: Final[Mapping[KeyAlgorithm, frozenset[KeyUsage]]] = {
+    KeyAlgorithm.RSA: _AGREEMENT,
+    KeyAlgorithm.EC: _ENCIPHERMENT,
+    KeyAlgorithm.ED25519: _AGREEMENT | _ENCIPHERMENT,
+}
+"""What a kind of key must not be certified for: RFC 3279 2.3.1, RFC 8813 3, RFC 8410 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,8 @@ class RoleRules:
     """`email`, `hostname`; empty when common names are not judged."""
     validity: ValidityRules
     subject: DistinguishedName
-    key_usages: frozenset[KeyUsage]
+    key_usages: Mapping[KeyAlgorithm, frozenset[KeyUsage]]
+    """By the kind of the certified key: Vault's default lists more than any one kind can do."""
     ext_key_usages: tuple[str, ...]
     policies: tuple[CertificatePolicy, ...]
 
@@ -77,7 +88,7 @@ class RoleRules:
             common_name_kinds=frozenset(role.cn_validations) - {"disabled"},
             validity=_validity_rules(role),
             subject=subject_of(role),
-            key_usages=parse_key_usages(role.key_usage),
+            key_usages=_key_usages(parse_key_usages(role.key_usage)),
             ext_key_usages=_ext_key_usages(role),
             policies=parse_policies(role.policy_identifiers),
         )
@@ -102,6 +113,10 @@ def _validity_rules(role: Role) -> ValidityRules:
         not_before_bound=role.not_before_bound,
         not_after_bound=role.not_after_bound,
     )
+
+
+def _key_usages(wanted: frozenset[KeyUsage]) -> Mapping[KeyAlgorithm, frozenset[KeyUsage]]:
+    return {algorithm: wanted - impossible for algorithm, impossible in _IMPOSSIBLE.items()}
 
 
 def _ext_key_usages(role: Role) -> tuple[str, ...]:

@@ -95,4 +95,4 @@ def issued_data(issued: Issued, shown: Format, *, remove_roots: bool) -> dict[st
 
 def key_data(key: LeafKey, shown: Format) -> dict[str, Any]:
     """Render a private key for the one answer that contains it."""
-    return {"private_key": shown.private_key(key.pkcs8), "private_key_type": str(key.algorithm)}
+    return {"private_key": shown.private_key(key.pkcs8), "private_key_type": str(key.public.algorithm)}

@@ -8,6 +8,7 @@ from ca.roles import Role, WriteRole, complete, patched
 from ca.rules import RoleRules
 from ca.x509.usages import KeyUsage
 from chancery.kit.errors import BadInput
+from managed_keys.keys import KeyAlgorithm
 
 
 def role(**fields: Any) -> Role:
@@ -111,5 +112,17 @@ def test_compiled_usages() -> None:
     rules = RoleRules.compile(
         role(key_usage="KeyUsageCertSign,digitalsignature", ext_key_usage="TimeStamping", ext_key_usage_oids="1.2.3.4")
     )
-    assert rules.key_usages == {KeyUsage.CERT_SIGN, KeyUsage.DIGITAL_SIGNATURE}
+    assert rules.key_usages[KeyAlgorithm.EC] == {KeyUsage.CERT_SIGN, KeyUsage.DIGITAL_SIGNATURE}
     assert rules.ext_key_usages == (*("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.8", "1.2.3.4"),)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "usages"),
+    [
+        (KeyAlgorithm.RSA, {KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_ENCIPHERMENT}),
+        (KeyAlgorithm.EC, {KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT}),
+        (KeyAlgorithm.ED25519, {KeyUsage.DIGITAL_SIGNATURE}),
+    ],
+)
+def test_a_key_is_certified_for_what_its_kind_can_do(algorithm: KeyAlgorithm, usages: set[KeyUsage]) -> None:
+    assert RoleRules.compile(role()).key_usages[algorithm] == usages
