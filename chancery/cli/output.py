@@ -1,6 +1,5 @@
 """What goes to stdout: the formats, and `-field`."""
 
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +11,7 @@ from chancery.cli.environment import Environment
 from chancery.cli.failures import UsageFailed
 from chancery.cli.golang import Json, render
 from chancery.cli.json_text import encode, sorted_keys
+from chancery.cli.paragraphs import wrap
 from chancery.cli.tables import secret_table
 
 WARNING_WIDTH = 76
@@ -82,7 +82,7 @@ class Output:
         """Print the server's warnings on stderr, where they are not part of the document."""
         if not warnings:
             return
-        wrapped = (textwrap.wrap(f"* {text}", WARNING_WIDTH, break_on_hyphens=False) for text in warnings)
+        wrapped = (wrap(f"* {text}", WARNING_WIDTH) for text in warnings)
         blocks = "\n".join("".join(f"  {line}\n" for line in lines) for lines in wrapped)
         self.notice(f"WARNING! The following warnings were returned from the server:\n\n{blocks}")
 

@@ -20,7 +20,7 @@ _VOLATILE = (
     (re.compile(r"\b[A-Za-z0-9]{24}\b"), "ACCESSOR"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?"), "TIME"),
     (re.compile(r"\b179\d{7}\b|\b18\d{8}\b"), "EPOCH"),
-    (re.compile(r"^ttl +\S+$", re.MULTILINE), "ttl TTL"),
+    (re.compile(r'^( *"?ttl"?:? +)\w+', re.MULTILINE), r"\1TTL"),
     (re.compile(r"\b(27|35)\d{5,6}\b"), "SECONDS"),
     (re.compile(r"\b(ours|peer)\b"), "WHO"),
     (re.compile(r"\b(OpenBao|the server)\b"), "SERVER"),

@@ -141,6 +141,8 @@ WRITING = [
     "token create -policy=none-such",
     "token create -type=batch -policy=default -ttl=10m",
     "token create -field=token_policies -policy=default",
+    "token create -field=token_policies -policy=none-such",
+    "token create -field=token_policies -format=json -policy=none-such",
     "token create -field=token_duration -ttl=1.5h",
     "token create -wrap-ttl=5m",
     "token create -wrap-ttl=5m -format=json",
