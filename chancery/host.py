@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 from chancery.access import Access
 from chancery.auth.engine import TokenEngine
 from chancery.auth.store import TokenStore
+from chancery.exchange import Message, Surroundings
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Engine, HostContext
 from chancery.kit.errors import NotInitialized, Sealed
 from chancery.kit.route import Route
 from chancery.kit.sealing import Barrier
 from chancery.namespaces.tenants import Tenant, Tenants
-from chancery.pipeline import Message, Pipeline, Served
+from chancery.pipeline import Pipeline, Served
 from chancery.plugins import Catalog
 from chancery.policy.routes import PolicyRoutes
 from chancery.routing.mounts import World
@@ -76,7 +77,7 @@ class Host:
             self._services.offer(extension)
         self._status = StatusRoutes(self, clock, settings.cluster_name)
         self._bootstrap = Router(self._status.routes())
-        self._pipeline = Pipeline(self._table, self._tenants, self._access, clock)
+        self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, Surroundings())
 
     async def open(self) -> None:
         """Open the database, bring its schema up to date and read the seal's configuration. Ends sealed."""

@@ -1,14 +1,15 @@
 """One request, one way: sealed? -> mount -> token -> ACL -> route -> typed parameters -> engine -> answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from chancery.access import Access
 from chancery.auth.tokens import TokenEntry
+from chancery.exchange import AuditTrail, Exchange, Message, Surroundings
 from chancery.kit.clock import Clock
-from chancery.kit.errors import BadInput, Denied, NotFound, UnsupportedOperation
-from chancery.kit.params import Params
+from chancery.kit.errors import BadInput, ChanceryError, Denied, NotFound, Unavailable, UnsupportedOperation
+from chancery.kit.params import Params, parse_duration
 from chancery.kit.request import Answer, Caller, Operation, Reply, Request
 from chancery.kit.route import Route
 from chancery.namespaces.model import ROOT, Place
@@ -16,20 +17,7 @@ from chancery.namespaces.tenants import Tenants
 from chancery.routing.router import Match
 from chancery.routing.table import Mounted, MountTable
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A request as the edge understood it, before anyone knows who asks and which engine serves."""
-
-    request_id: str
-    operation: Operation
-    path: str
-    """Without `/v1/`; as sent, trailing slash included."""
-    fields: Mapping[str, Any]
-    token: str = ""
-    namespace: str = ""
-    remote_address: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +41,83 @@ class _Target:
 class Pipeline:
     """Carries every request from message to answer."""
 
-    def __init__(self, table: MountTable, tenants: Tenants, access: Access, clock: Clock) -> None:
+    def __init__(self, table: MountTable, tenants: Tenants, access: Access, clock: Clock, around: Surroundings) -> None:
         self._table = table
         self._tenants = tenants
         self._access = access
         self._clock = clock
+        self._around = around
 
     async def serve(self, message: Message) -> Served:
         """Serve one request of an unsealed server. Raises the errors of `chancery.kit.errors`."""
         target = self._aim(message)
+        mount = target.mounted.mount if target.mounted is not None else None
+        if self._around.quotas is not None:
+            self._around.quotas.admit(message, target.place.namespace, target.place.path, mount)
         request = self._request(message, target)
-        match = target.match
-        if match is None or not match.route.unauthenticated or not target.place.exists:
-            request = await self._authorise(request, message, target)
-        if not target.place.exists:
+        audit = self._around.audit
+        if audit is None or not audit.is_active:
+            exchange = await self._permit(request, message, target)
+            return Served(await self._answer(exchange, target), mount.type if mount is not None else "")
+        return await self._serve_audited(audit, request, message, target)
+
+    async def _serve_audited(self, audit: AuditTrail, request: Request, message: Message, target: _Target) -> Served:
+        mount = target.mounted.mount if target.mounted is not None else None
+        exchange = Exchange(message, request, target.place.namespace, target.place.path, mount, None)
+        answer: Answer = None
+        try:
+            try:
+                exchange = await self._permit(request, message, target)
+            except ChanceryError as refusal:
+                await audit.request(exchange, refusal)
+                raise
+            await audit.request(exchange, None)
+            answer = await self._answer(exchange, target)
+        except ChanceryError as error:
+            await audit.response(exchange, None, error)
+            raise
+        except Exception:
+            await audit.response(exchange, None, ChanceryError("internal error"))
+            raise
+        await audit.response(exchange, answer, None)
+        return Served(answer, mount.type if mount is not None else "")
+
+    async def _permit(self, request: Request, message: Message, target: _Target) -> Exchange:
+        """Settle who asks and whether they may. Raises Denied, and only then tells what does not exist."""
+        match, place = target.match, target.place
+        entry: TokenEntry | None = None
+        if match is None or not match.route.unauthenticated or not place.exists:
+            request, entry = await self._authorise(request, message, target)
+        if not place.exists:
             raise NotFound("namespace not found")
         if target.mounted is None:
             raise NotFound(f'no handler for route "{message.path}". route entry not found.')
         if match is None:
             raise NotFound(f'no handler for route "{message.path}": {target.mounted.mount.type} serves no such path')
-        if match.route.root_only and not target.place.namespace.is_root:
+        if match.route.root_only and not place.namespace.is_root:
             raise BadInput("operation only available in root namespace")
-        return Served(await _run(match.route, request, message), target.mounted.mount.type)
+        return Exchange(
+            message, request, place.namespace, place.path, target.mounted.mount, entry, _wrap_ttl(message.headers)
+        )
+
+    async def _answer(self, exchange: Exchange, target: _Target) -> Answer:
+        """Have the engine answer, and turn what the answer carries into tokens, leases and wrapping."""
+        assert target.match is not None, "permitted requests have a route"
+        answer = await _run(target.match.route, exchange.request, exchange.message)
+        if not isinstance(answer, Reply):
+            return answer
+        if answer.login is not None:
+            logins = _demand(self._around.logins, "logins")
+            auth, warnings = await logins.accept(answer.login, exchange)
+            answer = replace(answer, auth=auth, login=None, warnings=(*answer.warnings, *warnings))
+        if answer.lease is not None:
+            leases, lease = _demand(self._around.leases, "leases"), answer.lease
+            lease_id = await leases.register(lease, exchange)
+            answer = replace(answer, lease=None, lease_id=lease_id, lease_duration=lease.ttl, renewable=lease.renewable)
+        if exchange.wrap_ttl and answer.wrap_info is None:
+            info = await _demand(self._around.wrapping, "wrapping").wrap(answer, exchange)
+            answer = Reply(wrap_info=info, warnings=answer.warnings)
+        return answer
 
     async def serve_sealed(self, message: Message, match: Match) -> Served:
         """Serve a route that works without token and barrier."""
@@ -105,7 +148,7 @@ class Pipeline:
             token=message.token if mounted is not None and mounted.mount.type in _KNOWS_TOKENS else "",
         )
 
-    async def _authorise(self, request: Request, message: Message, target: _Target) -> Request:
+    async def _authorise(self, request: Request, message: Message, target: _Target) -> tuple[Request, TokenEntry]:
         entry = await self._access.identify(message.token, message.remote_address)
         match = target.match
         operation = await _settle_operation(request, match)
@@ -114,9 +157,10 @@ class Pipeline:
         if operation is Operation.LIST:
             path = path.rstrip("/") + "/"
         sudo_needed = match is not None and match.route.sudo
-        if not acl.allows(operation, path, sudo_needed=sudo_needed, data=message.fields).allowed:
+        wrap_ttl = _wrap_ttl(message.headers)
+        if not acl.allows(operation, path, sudo_needed=sudo_needed, data=message.fields, wrap_ttl=wrap_ttl).allowed:
             raise Denied
-        return replace(request, operation=operation, caller=_caller(entry))
+        return replace(request, operation=operation, caller=_caller(entry)), entry
 
 
 _KNOWS_TOKENS = frozenset({"system", "token"})
@@ -157,6 +201,23 @@ _WRITES = frozenset({Operation.CREATE, Operation.UPDATE, Operation.PATCH})
 
 
 def _with_warning(reply: Reply, warning: str) -> Reply:
-    if reply.bare:
-        return reply
-    return Reply(reply.data, warnings=(*reply.warnings, warning), auth=reply.auth, status=reply.status, flat=reply.flat)
+    return reply if reply.bare else replace(reply, warnings=(*reply.warnings, warning))
+
+
+def _wrap_ttl(headers: Mapping[str, str]) -> int:
+    text = headers.get("X-Vault-Wrap-TTL")
+    if not text:
+        return 0
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise BadInput.of("X-Vault-Wrap-TTL", str(error)) from None
+    if seconds < 0:
+        raise BadInput.of("X-Vault-Wrap-TTL", "must not be negative")
+    return seconds
+
+
+def _demand(port: T | None, name: str) -> T:
+    if port is None:
+        raise Unavailable(f"this server is not set up for {name}")
+    return port

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from chancery.kit.request import Auth, RawReply, Reply
+from chancery.kit.clock import rfc3339
+from chancery.kit.request import Auth, RawReply, Reply, WrapInfo
 
 
 def render(answer: Reply | RawReply | None, request_id: str, mount_type: str) -> tuple[int, bytes, str]:
@@ -24,16 +25,29 @@ def _document(reply: Reply, request_id: str, mount_type: str) -> dict[str, Any]:
     document: dict[str, Any] = {**reply.data} if reply.flat and reply.data else {}
     document.update(
         request_id=request_id,
-        lease_id="",
-        renewable=False,
-        lease_duration=0,
+        lease_id=reply.lease_id,
+        renewable=reply.renewable,
+        lease_duration=reply.lease_duration,
         data=reply.data,
-        wrap_info=None,
+        wrap_info=_wrap_info(reply.wrap_info),
         warnings=list(reply.warnings) or None,
         auth=_auth(reply.auth),
         mount_type=mount_type,
     )
     return document
+
+
+def _wrap_info(info: WrapInfo | None) -> dict[str, Any] | None:
+    if info is None:
+        return None
+    document: dict[str, Any] = {
+        "token": info.token,
+        "accessor": info.accessor,
+        "ttl": info.ttl,
+        "creation_time": rfc3339(info.creation_time),
+        "creation_path": info.creation_path,
+    }
+    return document | ({"wrapped_accessor": info.wrapped_accessor} if info.wrapped_accessor else {})
 
 
 def _auth(auth: Auth | None) -> dict[str, Any] | None:

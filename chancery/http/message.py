@@ -7,10 +7,10 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
+from chancery.exchange import Message
 from chancery.http.errors import UnsupportedMediaType
 from chancery.kit.errors import BadInput, PayloadTooLarge, UnsupportedOperation
 from chancery.kit.request import Operation
-from chancery.pipeline import Message
 
 _OPERATIONS = {
     "POST": Operation.UPDATE,

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 from multidict import CIMultiDict
 
+from chancery.exchange import Message
 from chancery.http.connection import VaultServer
 from chancery.http.deadlines import Deadlines
 from chancery.http.envelope import render
@@ -21,7 +22,7 @@ from chancery.http.message import read_message
 from chancery.http.tls import context_for, load_files
 from chancery.kit.errors import NotFound
 from chancery.kit.request import RawReply
-from chancery.pipeline import Message, Served
+from chancery.pipeline import Served
 from chancery.settings import Limits, Listener, SettingsError
 
 _BACKLOG = 1024

@@ -6,10 +6,12 @@ Found by entry points: `chancery.engines` name an `EngineType`, `chancery.extens
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from chancery.kit.clock import Clock
+from chancery.kit.request import Login
 from chancery.kit.route import Route
 from chancery.kit.sealing import Barrier
 from chancery.kit.storage import Database, Documents, Schema
@@ -111,6 +113,25 @@ class Engine(Protocol):
 
     async def erase(self) -> None:
         """Remove the mount's rows from the engine's own tables; the host erases its documents. Called on disable."""
+        ...
+
+
+class AuthMethod(Engine, Protocol):
+    """A mounted auth method: an engine below `auth/` whose login paths answer with `Reply(login=...)`."""
+
+    async def renew(self, renewal: Mapping[str, str], now: datetime) -> Login:
+        """Look again at what a token was given for, when it is renewed.
+
+        Raises BadInput when the method would no longer vouch: the user, role or certificate is gone or changed.
+        """
+        ...
+
+
+class LeasingEngine(Engine, Protocol):
+    """An engine whose answers carry leases."""
+
+    async def revoke_lease(self, revocation: Mapping[str, str], now: datetime) -> None:
+        """Take back what a lease stands for. Idempotent: it is called again after a crash."""
         ...
 
 

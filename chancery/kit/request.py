@@ -82,6 +82,56 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """What an auth method vouches for. The host turns it into an entity and a token; the method never makes tokens.
+
+    Durations in seconds, 0 = the mount's or system's own.
+    """
+
+    alias: str
+    """Name of the person or machine within the method: a user name, a role id, a certificate's common name."""
+    display_name: str
+    policies: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Shown on the token, recorded in audit lines."""
+    alias_metadata: Mapping[str, str] = field(default_factory=dict)
+    """Kept with the alias, for policy templates."""
+    ttl: int = 0
+    max_ttl: int = 0
+    explicit_max_ttl: int = 0
+    period: int = 0
+    num_uses: int = 0
+    batch: bool = False
+    no_default_policy: bool = False
+    renewable: bool = True
+    bound_cidrs: tuple[str, ...] = ()
+    renewal: Mapping[str, str] = field(default_factory=dict)
+    """Given back to the method's `renew`, so that it can look whether it would still vouch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A secret that expires: what `revoke` will be given when it does. `ttl` in seconds."""
+
+    ttl: int
+    revocation: Mapping[str, str]
+    max_ttl: int = 0
+    renewable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WrapInfo:
+    """Stands for an answer that waits behind a single-use token."""
+
+    token: str
+    accessor: str
+    ttl: int
+    creation_time: datetime
+    creation_path: str
+    wrapped_accessor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer in Vault's envelope. `data` None renders as null; handlers return None itself for 204."""
 
@@ -89,8 +139,16 @@ class Reply:
     warnings: Sequence[str] = ()
     auth: Auth | None = None
     status: int = 200
+    lease_id: str = ""
+    lease_duration: int = 0
+    renewable: bool = False
+    wrap_info: "WrapInfo | None" = None
     flat: bool = False
     """Render the members of `data` at the top level as well, as some `sys` answers do."""
+    login: Login | None = None
+    """Only from auth methods: becomes `auth`."""
+    lease: Lease | None = None
+    """The host registers it and renders `lease_id` and `lease_duration`."""
     bare: bool = False
     """Render `data` alone, without the envelope: `sys/health`, `sys/seal-status`, `sys/init`, `sys/leader`."""
 
