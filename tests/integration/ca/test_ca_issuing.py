@@ -3,20 +3,24 @@
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from sqlalchemy import Connection, Table
 
 from ca.x509.certificate import ParsedCertificate, verifies
 from chancery.kit.errors import BadInput, NotFound, Unavailable
 from chancery.kit.request import Operation
+from chancery.kit.storage import Database
 from tests.support.ca_harness import NOW, Pki, openssl, pki_in
 from tests.support.ca_requests import csr, dns
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -209,6 +213,49 @@ async def test_verbatim_means_the_csr_s_subject_and_names(pki: Pki) -> None:
     assert by_role["expiration"] == int((NOW + timedelta(hours=1)).timestamp())
     with pytest.raises(BadInput, match="unknown role"):
         await pki.write("sign-verbatim/nope", csr=request)
+
+
+class Counting:
+    """A database that counts what it is asked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.reads = self.writes = self.appends = 0
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Count and read."""
+        self.reads += 1
+        return await self._database.read(work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Count and write."""
+        self.writes += 1
+        return await self._database.write(work)
+
+    async def append(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Count and append."""
+        self.appends += 1
+        await self._database.append(table, row)
+
+
+async def test_a_warm_mount_signs_without_reading(tmp_path: Path) -> None:
+    counting: list[Counting] = []
+
+    def wrap(database: Database) -> Database:
+        counting.append(Counting(database))
+        return counting[0]
+
+    async with pki_in(tmp_path, wrap=wrap) as pki:
+        await pki.root()
+        await pki.write("config/urls", issuing_certificates="http://ca")
+        await pki.write("roles/r", allow_any_name=True, key_type="ec")
+        await pki.write("sign/r", csr=csr("a.com"))
+        before = counting[0].reads, counting[0].writes, counting[0].appends
+        for _ in range(3):
+            await pki.write("sign/r", csr=csr("a.com"))
+            await pki.write("issue/r", common_name="b.com")
+        after = counting[0].reads, counting[0].writes, counting[0].appends
+    assert tuple(new - old for new, old in zip(after, before, strict=True)) == (0, 0, 6)
 
 
 async def test_many_at_once_are_all_stored_under_different_numbers(pki: Pki) -> None:
