@@ -1,7 +1,7 @@
 """Certificates that exist: assembled after signing, read back, and checked against their issuer."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Self
 
@@ -26,7 +26,7 @@ MAX_CERTIFICATE: Final = 1 << 16
 class ParsedCertificate:
     """A certificate as read from its DER. Nothing here says that it can be trusted."""
 
-    der: bytes
+    der: bytes = field(repr=False)
     serial: int
     subject_der: bytes
     issuer_der: bytes

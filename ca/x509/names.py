@@ -101,7 +101,7 @@ def checked_value(field: str, value: str) -> str:
     attribute = ATTRIBUTES[field]
     if not value:
         raise ValueError(f"{field}: must not contain an empty value")
-    if attribute.exact and len(value) != attribute.limit:
+    if attribute.exact and (len(value) != attribute.limit or not value.isalpha()):
         raise ValueError(f"{field}: must be a code of {attribute.limit} letters such as US")
     if len(value) > attribute.limit:
         raise ValueError(f"{field}: must not be longer than {attribute.limit} characters")

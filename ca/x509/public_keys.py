@@ -46,14 +46,14 @@ def load(spki: bytes) -> PublicKeyTypes:
         raise ValueError("public key is malformed, unsafe or of a kind that is not supported") from None
 
 
-_FIXED_LENGTH: Final[Mapping[tuple[int, bytes], tuple[KeyAlgorithm, int]]] = {
-    (44, bytes.fromhex("302a300506032b6570032100")): (KeyAlgorithm.ED25519, 0),
-    (80, bytes.fromhex("304e301006072a8648ce3d020106052b81040021033a0004")): (KeyAlgorithm.EC, 224),
-    (91, bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")): (KeyAlgorithm.EC, 256),
-    (120, bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004")): (KeyAlgorithm.EC, 384),
-    (158, bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004")): (KeyAlgorithm.EC, 521),
+_FIXED_LENGTH: Final[Mapping[int, tuple[bytes, KeyAlgorithm, int]]] = {
+    44: (bytes.fromhex("302a300506032b6570032100"), KeyAlgorithm.ED25519, 0),
+    80: (bytes.fromhex("304e301006072a8648ce3d020106052b81040021033a0004"), KeyAlgorithm.EC, 224),
+    91: (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), KeyAlgorithm.EC, 256),
+    120: (bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"), KeyAlgorithm.EC, 384),
+    158: (bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004"), KeyAlgorithm.EC, 521),
 }
-"""Length and beginning of a SubjectPublicKeyInfo that is followed by key octets only."""
+"""Length of a SubjectPublicKeyInfo -> how it begins when nothing but the key's octets follow, and what it then is."""
 
 
 def describe_unchecked(spki: bytes) -> PublicKey:
@@ -61,9 +61,9 @@ def describe_unchecked(spki: bytes) -> PublicKey:
 
     Does not look whether a point lies on its curve: whoever verifies a signature finds out.
     """
-    for (length, prefix), (algorithm, bits) in _FIXED_LENGTH.items():
-        if len(spki) == length and spki.startswith(prefix):
-            return PublicKey(spki, algorithm, bits)
+    known = _FIXED_LENGTH.get(len(spki))
+    if known is not None and spki.startswith(known[0]):
+        return PublicKey(spki, known[1], known[2])
     return describe(spki)
 
 

@@ -32,7 +32,7 @@ class ParsedRequest:
     `subject` has the attributes that Vault knows, `subject_der` all of them; `extensions` is what was asked for.
     """
 
-    der: bytes
+    der: bytes = field(repr=False)
     subject: DistinguishedName
     subject_der: bytes
     public_key: PublicKey

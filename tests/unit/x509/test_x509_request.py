@@ -114,7 +114,7 @@ def test_all_that_can_be_asked() -> None:
     )
     assert request.extensions.unsupported_names == ("directoryName",)
     assert request.challenge == "open sesame"
-    assert "sesame" not in repr(replace(request, der=b""))
+    assert "sesame" not in repr(request)
 
 
 CLIPBOARDS: dict[str, str | bytes] = {

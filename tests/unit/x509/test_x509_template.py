@@ -95,7 +95,7 @@ def test_a_template_can_be_filled_by_hand() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=2000)
+@settings(max_examples=300)
 @given(specs(), ISSUERS, st.sampled_from(sorted(SCHEMES, key=str)))
 def test_template_equals_the_reference_at_length(
     spec: CertificateSpec, identity: IssuerIdentity, scheme: SignatureScheme
