@@ -12,24 +12,24 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
 export PYTHON
 
-.PHONY: help demo test check bench kill-nine venv apt lint types arrows sizes fast format clean apt-python apt-run
+.PHONY: help demo test check bench kill-nine venv apt lint types arrows sizes fast format clean apt-python apt-run apt-bench
+.NOTPARALLEL: # packages come before the environment, so that whoever lacks root learns of all of them at once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: venv apt-run ## walk through a root CA inside SoftHSM, over the real API (DEMO_EXIT=1: stop after the walk)
+demo: apt-run venv ## walk through a root CA inside SoftHSM, over the real API (DEMO_EXIT=1: stop after the walk)
 	@exec $(BIN)/python -m scripts.demo
 
-test: venv apt ## every test
+test: apt venv ## every test
 	$(PYTEST)
 
 check: lint types arrows sizes fast ## what a change must pass: formats, lint, types, arrows, sizes, fast tests
 
-bench: venv apt-run ## measure against OpenBao on this machine, in one run
-	@scripts/apt.sh bench
+bench: apt-bench venv ## measure against OpenBao on this machine, in one run
 	@$(BIN)/python -m bench
 
-kill-nine: venv apt ## 200 rounds of kill -9 under load: nothing acknowledged may be lost
+kill-nine: apt venv ## 200 rounds of kill -9 under load: nothing acknowledged may be lost
 	CHANCERY_KILL_ROUNDS=200 $(BIN)/python -m pytest -q -o log_cli_level=INFO -o log_cli=true \
 		tests/integration/test_kill_nine.py
 
@@ -51,7 +51,7 @@ arrows: venv ## import-linter: who may import whom
 sizes: venv ## tests/architecture: sizes, docstrings, examples, documents
 	$(PYTEST) -n 0 -m "not slow" tests/architecture
 
-fast: venv apt ## the tests that take less than a minute
+fast: apt venv ## the tests that take less than a minute
 	$(PYTEST) -m "not slow" --ignore=tests/architecture
 
 format: venv ## let ruff rewrite what it can
@@ -66,7 +66,10 @@ apt-python:
 	@scripts/apt.sh python
 
 apt-run:
-	@scripts/apt.sh run
+	@scripts/apt.sh python run
+
+apt-bench:
+	@scripts/apt.sh python run bench
 
 $(INSTALLED): pyproject.toml scripts/venv.sh | apt-python
 	scripts/venv.sh $(VENV)
