@@ -33,7 +33,9 @@ from managed_keys.providers.pkcs11.token import TokenSession
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _READ_SIZE = 1 << 18
-_HOLD = 0.002  # answers wait at most this many seconds for company, and only while there is more to do
+_COMPANY = 8
+_HOLD = 0.005
+"""While there is more to do, answers wait for this many to be ready, or so many seconds, and are written together."""
 
 
 def harden(parent: int) -> None:
@@ -82,7 +84,7 @@ def serve(channel: socket.socket, dispatcher: Dispatcher) -> None:
         written = time.monotonic()
         for kind, body in frames.feed(data):
             ready.append(dispatcher.dispatch(kind, body))
-            if time.monotonic() - written > _HOLD:
+            if len(ready) >= _COMPANY or time.monotonic() - written > _HOLD:
                 channel.sendall(b"".join(ready))
                 ready.clear()
                 written = time.monotonic()
