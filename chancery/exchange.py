@@ -22,7 +22,7 @@ class Message:
     request_id: str
     operation: Operation
     path: str
-    """Without `/v1/`; as sent, trailing slash included."""
+    """Without `/v1/`, decoded, without a trailing slash and without empty segments."""
     fields: Mapping[str, Any]
     token: str = field(default="", repr=False)
     namespace: str = ""

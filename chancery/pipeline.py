@@ -155,7 +155,7 @@ class Pipeline:
         acl, prefix = await self._access.scoped(entry, target.place.namespace)
         path = prefix + target.place.path
         if operation is Operation.LIST:
-            path = path.rstrip("/") + "/"
+            path += "/"
         sudo_needed = match is not None and match.route.sudo
         wrap_ttl = _wrap_ttl(message.headers)
         if not acl.allows(operation, path, sudo_needed=sudo_needed, data=message.fields, wrap_ttl=wrap_ttl).allowed:

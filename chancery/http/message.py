@@ -1,4 +1,8 @@
-"""One HTTP request turned into a `Message`: operation, path and fields, with every limit enforced on the way."""
+"""One HTTP request turned into a `Message`: operation, path and fields, with every limit enforced on the way.
+
+Paths leave here in one canonical spelling. Policies are judged by the same text that routes are found by, so no other
+spelling of a path may reach a route.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +49,7 @@ async def read_message(request: web.BaseRequest, request_id: str, max_body: int)
     return Message(
         request_id=request_id,
         operation=operation,
-        path=path,
+        path=path.rstrip("/"),
         fields=fields,
         token=headers.get("X-Vault-Token") or _bearer(headers.get("Authorization")),
         namespace=headers.get("X-Vault-Namespace", ""),
@@ -62,6 +66,8 @@ def _path(target: str) -> str:
         path = unquote(path, errors="replace")
     if ".." in path and ".." in path.split("/"):
         raise BadInput("path cannot contain parent references")
+    if "//" in path or path.startswith("/"):
+        raise BadInput("path cannot contain empty segments")
     if not path.isprintable():
         raise BadInput("path contains characters that cannot be printed")
     return path

@@ -113,6 +113,18 @@ async def test_without_a_valid_token_everything_is_denied_alike(world: HostWorld
             assert (status, answer) == (403, {"errors": ["permission denied"]})
 
 
+@pytest.mark.parametrize(
+    "path", ["sys/mounts", "sys/mounts/", "sys//mounts", "/sys/mounts", "sys/%6dounts", "sys%2Fmounts"]
+)
+async def test_no_other_spelling_of_a_path_escapes_a_policy(world: HostWorld, path: str) -> None:
+    policy = 'path "sys/*" { capabilities = ["read"] }\npath "sys/mounts" { capabilities = ["deny"] }'
+    await world.call("PUT", "sys/policies/acl/p", {"policy": policy})
+    _, created = await world.call("POST", "auth/token/create", {"policies": ["p"]})
+    headers = {"X-Vault-Token": created["auth"]["client_token"]}
+    async with world.client.get(URL(f"{world.address}/v1/{path}", encoded=True), headers=headers) as answer:
+        assert answer.status in {400, 403}
+
+
 async def test_the_token_may_come_as_bearer(world: HostWorld) -> None:
     status, _ = await world.call("GET", "sys/mounts", token="", headers={"Authorization": f"Bearer {ROOT_TOKEN}"})
     assert status == 200
