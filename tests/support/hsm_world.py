@@ -1,5 +1,6 @@
 """The whole extension over a real token: routes, registry, provider, signer processes; only the host is in memory."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,6 +48,11 @@ class HsmWorld:
         """Return the one pool."""
         (pool,) = self.backend._pools.values()
         return pool
+
+    async def settle(self) -> None:
+        """Wait until connections that were given up are closed."""
+        while closing := self.extension.registry._closing:
+            await asyncio.wait(closing)
 
     def replace_library(self, **changes: Any) -> None:
         """Change the library in the configuration; takes effect at `extension.reload()`."""

@@ -22,6 +22,7 @@ from managed_keys.schemes import schemes_of
 from managed_keys.verification import load_public_key
 
 _CKA_ID_BYTES = 20
+_ENDED = 0  # the term of a provider that was closed
 
 
 def explain(failure: Failure, pool: SignerPool) -> ChanceryError:
@@ -99,11 +100,14 @@ class Pkcs11Provider:
 
     def __init__(self, backend: "Pkcs11Backend", parameters: Pkcs11Parameters) -> None:
         self._backend, self._parameters = backend, parameters
+        self._term = backend.term
         self._introduced: list[Introduce] = []
         self._used: set[SignerPool] = set()
         self.generator = Pkcs11Generator(parameters, self._pool)
 
     def _pool(self) -> SignerPool:
+        if self._term != self._backend.term:
+            raise Unavailable("the connection of this managed key was closed: open it again", retry_after=1)
         pool = self._backend.pool(self._parameters)
         pool.users.add(self)
         self._used.add(pool)
@@ -138,7 +142,8 @@ class Pkcs11Provider:
         return Pkcs11Key(handle.public_key, introduction, schemes, self._pool)
 
     async def aclose(self) -> None:
-        """Forget this entry's keys, and a PIN that was refused."""
+        """Forget this entry's keys, and a PIN that was refused. Keys that were opened here sign no more."""
+        self._term = _ENDED
         for pool in self._used:
             for introduction in self._introduced:
                 pool.forget(introduction.number)
@@ -163,6 +168,8 @@ class Pkcs11Backend:
         self._context = context
         self._pools: dict[TokenAddress, SignerPool] = {}
         self._numbers = itertools.count(1)
+        self.term = 1
+        """Grows at each seal: connections of an earlier term start no process, whoever still holds them."""
 
     def next_number(self) -> int:
         """Return a number for a key that no other key has."""
@@ -222,6 +229,7 @@ class Pkcs11Backend:
 
     async def aclose(self) -> None:
         """End every process and forget every PIN."""
+        self.term += 1
         while self._pools:
             _, pool = self._pools.popitem()
             await pool.aclose()

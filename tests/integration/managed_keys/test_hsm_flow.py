@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from chancery.kit.errors import BadInput, NotFound
+from chancery.kit.errors import BadInput, NotFound, Unavailable
 from chancery.kit.request import Operation
 from managed_keys.extension import installed_providers
 from managed_keys.keys import SignatureScheme
@@ -147,9 +147,22 @@ async def test_the_last_entry_of_a_token_takes_its_processes_along(world: HsmWor
     (pid,) = world.pool.process_ids
     world.host.tune(world.mount)
     await world.call(Operation.DELETE, "managed-keys/pkcs11/k")
-    await asyncio.wait(world.extension.registry._closing)
+    await world.settle()
     assert not world.backend._pools
     assert not is_running(pid)
+
+
+async def test_a_key_that_somebody_kept_starts_nothing_after_sealing_or_a_change(world: HsmWorld) -> None:
+    uuid = await world.write(key_label="kept")
+    changed = await world.open(uuid)
+    await world.write(key_label="kept", max_parallel=2)
+    sealed = await world.open(uuid)
+    await world.settle()
+    await world.extension.stop()
+    for key in (changed, sealed):
+        with pytest.raises(Unavailable):
+            await key.sign(b"m", SignatureScheme.ECDSA_SHA256)
+    assert not world.backend._pools
 
 
 async def test_types_that_are_not_installed(world: HsmWorld) -> None:
