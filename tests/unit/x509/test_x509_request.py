@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ca.x509 import der, oids, pem
@@ -257,6 +257,7 @@ def test_anything_at_all_raises_nothing_but_value_error(anything: str | bytes) -
         ParsedRequest.parse(anything)
 
 
+@settings(max_examples=30)
 @given(NAMES, ALTERNATIVE_NAMES, st.frozensets(st.sampled_from(KeyUsage)), st.none() | st.integers(0, 9))
 def test_requests_of_ours_are_read_back(
     name: DistinguishedName, sans: SubjectAlternativeNames, usages: frozenset[KeyUsage], path_length: int | None
