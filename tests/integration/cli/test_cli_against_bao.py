@@ -252,7 +252,7 @@ def test_reading(line: str, server: Mapping[str, str], directory: Path) -> None:
 def test_writing(server: Mapping[str, str], directory: Path) -> None:
     for line in WRITING:
         ours, peer = both(line, server, directory)
-        assert (line, ours.out, ours.status) == (line, peer.out, peer.status), ours.err
+        assert (line, ours.out, ours.status) == (line, peer.out, peer.status), (ours.err, peer.err)
         assert_same_error(ours, peer)
 
 

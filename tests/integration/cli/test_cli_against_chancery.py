@@ -57,7 +57,7 @@ def test_both_say_the_same(server: Mapping[str, str], tmp_path: Path) -> None:
     for line in LINES:
         ours = run_ours(line.replace("WHO", "ours").split(), server, directory=tmp_path).normalized()
         peer = run_bao(line.replace("WHO", "peer").split(), server, directory=tmp_path).normalized()
-        assert (line, ours.out, ours.status) == (line, peer.out, peer.status), ours.err
+        assert (line, ours.out, ours.status) == (line, peer.out, peer.status), (ours.err, peer.err)
         assert ours.err == peer.err
 
 
