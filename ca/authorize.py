@@ -167,9 +167,16 @@ def _judge_names(rules: RoleRules, common_name: str, sans: SubjectAlternativeNam
     elif not common_name and not sans:
         reason = "a certificate needs a common name or a subject alternative name"
         problems.append(Problem("common_name", reason))
-    for kind, names in (("subject alternate name", sans.dns), ("email address", sans.emails)):
-        refused = [name for name in names if name != judged and not allow(name)]
-        problems.extend(Problem("alt_names", f"{kind} {name[:255]} not allowed by this role") for name in refused)
+    for name in sans.dns:
+        if name != judged and not allow(name):
+            _refuse_name(problems, "subject alternate name", name)
+    for name in sans.emails:
+        if name != judged and not allow(name):
+            _refuse_name(problems, "email address", name)
+
+
+def _refuse_name(problems: list[Problem], kind: str, name: str) -> None:
+    problems.append(Problem("alt_names", f"{kind} {name[:255]} not allowed by this role"))
 
 
 def _judge_special_names(rules: RoleRules, sans: SubjectAlternativeNames, source: str, problems: list[Problem]) -> None:
