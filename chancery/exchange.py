@@ -5,8 +5,9 @@ engine, `Logins` or `Leases` for what the answer carries, `Wrapping`, and `Audit
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from chancery.auth.tokens import TokenEntry
 from chancery.kit.engine import Mount
@@ -15,8 +16,7 @@ from chancery.kit.request import Answer, Auth, Lease, Login, Operation, Reply, R
 from chancery.namespaces.model import Namespace
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A request as the edge understood it, before anyone knows who asks and which engine serves."""
 
     request_id: str
@@ -24,16 +24,18 @@ class Message:
     path: str
     """Without `/v1/`, decoded, without a trailing slash and without empty segments."""
     fields: Mapping[str, Any]
-    token: str = field(default="", repr=False)
+    token: str = ""
     namespace: str = ""
     remote_address: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     client_certificate: bytes | None = None
     """DER of the certificate that the client proved to hold, when the listener asks for one."""
 
+    def __repr__(self) -> str:
+        return f"Message({self.request_id}, {self.operation.value}, {self.path!r})"
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+
+class Exchange(NamedTuple):
     """One request with everything known about it."""
 
     message: Message
@@ -46,6 +48,9 @@ class Exchange:
     """The caller's token; None on unauthenticated routes, and when it was refused."""
     wrap_ttl: int = 0
     """Seconds, when the client wants the answer wrapped."""
+
+    def __repr__(self) -> str:
+        return f"Exchange({self.message!r}, namespace={self.namespace.path!r})"
 
 
 class Quotas(Protocol):

@@ -1,8 +1,8 @@
 """One request, one way: sealed? -> mount -> token -> ACL -> route -> typed parameters -> engine -> answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 from chancery.access import Access
 from chancery.auth.tokens import TokenEntry
@@ -20,16 +20,14 @@ from chancery.routing.table import Mounted, MountTable
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """An answer with the type of the mount that gave it."""
 
     answer: Answer
     mount_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(NamedTuple):
     """What a message is aimed at, as far as it exists."""
 
     place: Place
@@ -160,7 +158,7 @@ class Pipeline:
         wrap_ttl = _wrap_ttl(message.headers)
         if not acl.allows(operation, path, sudo_needed=sudo_needed, data=message.fields, wrap_ttl=wrap_ttl).allowed:
             raise Denied
-        return replace(request, operation=operation, caller=_caller(entry)), entry
+        return request._replace(operation=operation, caller=_caller(entry)), entry
 
 
 _KNOWS_TOKENS = frozenset({"system", "token"})

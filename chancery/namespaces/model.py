@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from chancery.kit.engine import ROOT_NAMESPACE
 
@@ -28,8 +29,7 @@ class Namespace:
 ROOT = Namespace(ROOT_NAMESPACE, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a request leads: a namespace, and the path below it."""
 
     namespace: Namespace

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from chancery.kit.route import Route
 
@@ -16,8 +17,7 @@ class _Node:
     route: Route | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A route with what its pattern captured."""
 
     route: Route

@@ -1,6 +1,7 @@
 """The table from errors to statuses, and what a client sees of the unexpected."""
 
 import logging
+from typing import Any
 
 import orjson
 import pytest
@@ -54,7 +55,7 @@ def test_the_unexpected_shows_only_an_identifier(caplog: pytest.LogCaptureFixtur
 
 
 def test_every_error_of_the_kit_has_a_status() -> None:
-    kinds = [
+    kinds: list[Any] = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ChanceryError)
     ]
     for kind in kinds:
