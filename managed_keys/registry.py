@@ -13,7 +13,7 @@ from typing import Any
 
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Mount
-from chancery.kit.errors import BadInput, ChanceryError
+from chancery.kit.errors import BadInput, ChanceryError, Unavailable
 from chancery.kit.storage import Collection, Document
 from managed_keys.catalogue import Catalogue
 from managed_keys.contact import Contact
@@ -92,7 +92,12 @@ class Registry:
             task = asyncio.get_running_loop().create_task(self._open_anew(namespace_id, document))
             self._opening[uuid] = task
             task.add_done_callback(lambda done: self._opening_ended(uuid, done))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise Unavailable("managed keys were closed while the key was being opened", retry_after=1) from None
+            raise
 
     def _opening_ended(self, uuid: str, task: "asyncio.Task[GuardedKey]") -> None:
         self._opening.pop(uuid, None)

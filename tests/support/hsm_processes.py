@@ -1,6 +1,7 @@
 """What the kernel says about signer processes."""
 
 import os
+import select
 from pathlib import Path
 
 
@@ -22,3 +23,15 @@ def leads_own_session(pid: int) -> bool:
 def shared_object_that_is_no_module() -> Path:
     """Return some library that has nothing to do with PKCS#11."""
     return next(path for path in Path("/usr/lib").glob("*/libz.so.1*") if path.is_file())
+
+
+def ends_within(pid: int, seconds: float) -> bool:
+    """Wait for a process that is not our child to end."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)

@@ -54,6 +54,16 @@ class HsmWorld:
         while closing := self.extension.registry._closing:
             await asyncio.wait(closing)
 
+    @property
+    def process_ids(self) -> list[int]:
+        """Return the processes that are logged in."""
+        return [process.pid for process in self.pool.crew.ready]
+
+    def let_time_pass(self) -> None:
+        """End the breaker's delay, at once."""
+        crew = self.pool.crew
+        crew._breaker = replace(crew._breaker, until=0.0)
+
     def replace_library(self, **changes: Any) -> None:
         """Change the library in the configuration; takes effect at `extension.reload()`."""
         self.host.libraries = [replace(self.host.libraries[0], **changes)]

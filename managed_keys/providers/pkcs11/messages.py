@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Self
 from managed_keys.keys import KeyAlgorithm, SignatureScheme
 from managed_keys.providers.pkcs11.ckr import Fault, Remedy
 
-MAX_FRAME = 1 << 28
-"""No message to be signed is larger: a CRL of 256 MiB names six million certificates."""
+MAX_MESSAGE = 1 << 28
+"""No larger message is signed: a CRL of 256 MiB names six million certificates."""
+MAX_FRAME = MAX_MESSAGE + 1024
 
 _LENGTH = struct.Struct(">I")
 _HEAD = struct.Struct(">IB")

@@ -187,9 +187,10 @@ class SignerProcess(asyncio.Protocol):
         """Return by how many seconds the oldest request exceeds its allowance; negative when nothing does."""
         return now - self._head_since - self._sent[0].allowance if self._sent else -1.0
 
-    def expired(self, now: float) -> list[Call]:
-        """Return the unanswered calls whose callers should give up."""
-        return [call for call in self._sent if call.deadline <= now and not call.future.done()]
+    @property
+    def unanswered(self) -> deque[Call]:
+        """Return what it was sent and did not answer, oldest first."""
+        return self._sent
 
     def kill(self, reason: str, *, hung: bool = False) -> None:
         """End the process now. The owner hears of it before this returns."""

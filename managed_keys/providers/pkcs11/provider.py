@@ -14,10 +14,11 @@ from managed_keys.keys import NewKey, PublicKey, SignatureScheme
 from managed_keys.parameters import KeyParameters
 from managed_keys.provider import Backend, BackendKey, KeyHandle, ProviderContext
 from managed_keys.providers.pkcs11 import mechanisms
+from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.ckr import Fault
 from managed_keys.providers.pkcs11.messages import Failure, Find, FoundKey, Generate, Introduce
 from managed_keys.providers.pkcs11.parameters import Pkcs11Parameters
-from managed_keys.providers.pkcs11.pool import SignerPool, TokenAddress
+from managed_keys.providers.pkcs11.pool import SignerPool
 from managed_keys.schemes import schemes_of
 from managed_keys.verification import load_public_key
 
@@ -30,7 +31,7 @@ def explain(failure: Failure, pool: SignerPool) -> ChanceryError:
     text = f"{pool.address}: {failure.text}"
     match failure.fault:
         case Fault.AWAY | Fault.LIBRARY:
-            return Unavailable(text, retry_after=pool.retry_after)
+            return Unavailable(text, retry_after=pool.crew.retry_after)
         case Fault.PIN:
             return BackendRefused(
                 f"{text}; it is not tried again, so that the token does not lock: "
@@ -148,7 +149,7 @@ class Pkcs11Provider:
             for introduction in self._introduced:
                 pool.forget(introduction.number)
             pool.users.discard(self)
-            if not pool.users or pool.refusal is not None:
+            if not pool.users or pool.crew.refusal is not None:
                 await self._backend.drop(pool)
         self._used.clear()
 
@@ -211,7 +212,7 @@ class Pkcs11Backend:
         pool = self._pools.get(address)
         if pool is None or pool.closed:
             pool = self._pools[address] = SignerPool(address, size)
-        pool.resize(size)
+        pool.crew.resize(size)
         return pool
 
     async def drop(self, pool: SignerPool) -> None:

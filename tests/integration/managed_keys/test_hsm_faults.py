@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,14 @@ from pathlib import Path
 import pytest
 
 from chancery.kit.errors import BackendRefused, BadInput, Unavailable
-from managed_keys.providers.pkcs11.pool import SignerPool
-from tests.support.hsm_processes import is_running, kernel_file, leads_own_session, shared_object_that_is_no_module
+from managed_keys.providers.pkcs11.crew import Crew
+from tests.support.hsm_processes import (
+    ends_within,
+    is_running,
+    kernel_file,
+    leads_own_session,
+    shared_object_that_is_no_module,
+)
 from tests.support.hsm_token import SoftToken, make_token
 from tests.support.hsm_world import HsmWorld
 
@@ -57,8 +64,7 @@ async def until_away(world: HsmWorld, uuid: str) -> Unavailable:
 
 async def sign_later(world: HsmWorld, uuid: str) -> None:
     """Sign when the breaker's delay is over, which here is at once."""
-    pool = world.pool
-    pool._breaker = replace(pool._breaker, until=0.0)
+    world.let_time_pass()
     await world.sign(uuid)
 
 
@@ -68,22 +74,22 @@ class TestProcesses:
         key = await world.open(uuid)
         signing = [asyncio.ensure_future(world.sign(uuid, bytes([i]))) for i in range(100)]
         await asyncio.sleep(0)
-        (before,) = world.pool.process_ids
+        (before,) = world.process_ids
         os.kill(before, signal.SIGKILL)
         signatures = await asyncio.gather(*signing)
         assert len(set(signatures)) == 100
-        assert world.pool.process_ids != [before]
+        assert world.process_ids != [before]
         assert await world.open(uuid) is key, "the open key survives its process"
 
     async def test_a_module_that_crashes_again_and_again_opens_the_breaker(self, world: HsmWorld, label: str) -> None:
         uuid = await world.write(key_label=label)
         await world.open(uuid)
         for _ in range(3):
-            for pid in world.pool.process_ids:
+            for pid in world.process_ids:
                 os.kill(pid, signal.SIGSEGV)
             signing = asyncio.ensure_future(world.sign(uuid))
             while not signing.done():
-                for pid in world.pool.process_ids:
+                for pid in world.process_ids:
                     os.kill(pid, signal.SIGSEGV)
                 await asyncio.sleep(0.001)
             error = signing.exception()
@@ -99,7 +105,7 @@ class TestProcesses:
         async with HsmWorld(shared.with_library(timeout=1.0)) as world:
             uuid = await world.write(key_label=label)
             await world.open(uuid)
-            (before,) = world.pool.process_ids
+            (before,) = world.process_ids
             os.kill(before, signal.SIGSTOP)
             loop = asyncio.get_running_loop()
             started = loop.time()
@@ -107,12 +113,12 @@ class TestProcesses:
                 await world.sign(uuid)
             assert loop.time() - started < 3
             await sign_later(world, uuid)
-            assert world.pool.process_ids != [before]
+            assert world.process_ids != [before]
 
     async def test_processes_end_with_the_server(self, shared: SoftToken, label: str) -> None:
         async with HsmWorld(shared) as world:
             await world.sign(await world.write(key_label=label))
-            (pid,) = world.pool.process_ids
+            (pid,) = world.process_ids
             assert is_running(pid)
         assert not is_running(pid)
 
@@ -120,10 +126,10 @@ class TestProcesses:
         uuid = await world.write(key_label=label, max_parallel=3)
         await world.sign(uuid)
         async with asyncio.timeout(20):
-            while len(world.pool.process_ids) < 3:
+            while len(world.process_ids) < 3:
                 await world.sign(uuid)
         await asyncio.gather(*(world.sign(uuid, bytes([i])) for i in range(200)))
-        for pid in world.pool.process_ids[:2]:
+        for pid in world.process_ids[:2]:
             os.kill(pid, signal.SIGKILL)
         signatures = await asyncio.gather(*(world.sign(uuid, bytes([i])) for i in range(200)))
         assert len(set(signatures)) == 200
@@ -133,7 +139,7 @@ class TestProcesses:
     ) -> None:
         monkeypatch.setenv("CHANCERY_SECRET", "x")
         await world.sign(await world.write(key_label=label))
-        (pid,) = world.pool.process_ids
+        (pid,) = world.process_ids
         assert world.token.pin.encode() not in kernel_file(pid, "cmdline")
         if os.geteuid() == 0:
             environment = kernel_file(pid, "environ")
@@ -198,13 +204,13 @@ class TestPins:
 def count_logins(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Return a list that grows with each login that is asked of a token."""
     logins: list[object] = []
-    original = SignerPool._login
+    original = Crew._login
 
-    async def counted(pool: SignerPool, *arguments: object, **options: object) -> object:
-        logins.append(pool)
-        return await original(pool, *arguments, **options)  # type: ignore[arg-type]  # passed through
+    async def counted(crew: Crew, *arguments: object, **options: object) -> object:
+        logins.append(crew)
+        return await original(crew, *arguments, **options)  # type: ignore[arg-type]  # passed through
 
-    monkeypatch.setattr(SignerPool, "_login", counted)
+    monkeypatch.setattr(Crew, "_login", counted)
     return logins
 
 
@@ -246,10 +252,10 @@ class TestTokens:
         """C_CloseAllSessions behind our back, as a network HSM does that restarts."""
         uuid = await world.write(key_label=label)
         await world.open(uuid)
-        (pid,) = world.pool.process_ids
+        (pid,) = world.process_ids
         await lose_session(world)
         await asyncio.gather(*(world.sign(uuid, bytes([i])) for i in range(50)))
-        assert world.pool.process_ids == [pid], "the process need not be replaced"
+        assert world.process_ids == [pid], "the process need not be replaced"
 
     async def test_a_missing_module_says_so_and_its_return_is_noticed(self, shared: SoftToken, tmp_path: Path) -> None:
         module = tmp_path / "module.so"
@@ -268,7 +274,7 @@ class TestTokens:
 
 async def lose_session(world: HsmWorld) -> None:
     """Have the signer's session closed under it: a second login request that fails half-way does exactly that."""
-    process = world.pool._ready[0]
+    process = world.pool.crew.ready[0]
     message = replace(world.pool.address, token_label="no such token").login(reinitialise=True)
     with pytest.raises(Exception, match="no token with this label"):
         await process.login(message, 10)
@@ -343,13 +349,13 @@ class TestReload:
     async def test_libraries_that_come_change_and_go(self, world: HsmWorld, label: str) -> None:
         uuid = await world.write(key_label=label)
         await world.sign(uuid)
-        (pid,) = world.pool.process_ids
+        (pid,) = world.process_ids
         await world.extension.reload()
-        assert world.pool.process_ids == [pid], "what did not change keeps its process"
+        assert world.process_ids == [pid], "what did not change keeps its process"
         world.replace_library(timeout=7.0)
         await world.extension.reload()
         await world.sign(uuid)
-        assert world.pool.process_ids != [pid]
+        assert world.process_ids != [pid]
         kept, world.host.libraries = world.host.libraries, []
         await world.extension.reload()
         with pytest.raises(Unavailable, match='kms_library "softhsm" is not configured on this server'):
@@ -363,9 +369,23 @@ class TestReload:
     async def test_sealing_ends_the_processes_and_unsealing_starts_others(self, world: HsmWorld, label: str) -> None:
         uuid = await world.write(key_label=label)
         key = await world.open(uuid)
-        (pid,) = world.pool.process_ids
+        (pid,) = world.process_ids
         await world.extension.stop()
         assert not is_running(pid)
         await world.extension.start()
         await world.sign(uuid)
         assert await world.open(uuid) is not key
+
+
+async def test_a_killed_server_takes_its_signers_along(shared: SoftToken, label: str) -> None:
+    """Even one that hangs: nothing may keep a session with the token open for nobody."""
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.hsm_server_child", str(shared.library.library), shared.label, label),
+        env=shared.environment | {"TEST_PIN": shared.pin}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert server.stdout is not None
+    pid = int(await server.stdout.readline())
+    os.kill(pid, signal.SIGSTOP)
+    server.kill()
+    await server.wait()
+    assert await asyncio.to_thread(ends_within, pid, 10)

@@ -138,13 +138,13 @@ async def test_several_keys_share_the_processes_of_a_token(world: HsmWorld) -> N
     uuids = [await world.write(name, key_label=f"shared-{name}") for name in ("a", "b")]
     signed = await asyncio.gather(*(world.sign(uuid, bytes([i])) for i in range(50) for uuid in uuids))
     assert len(set(signed)) == 100
-    assert len(world.pool.process_ids) == 1
+    assert len(world.process_ids) == 1
 
 
 async def test_the_last_entry_of_a_token_takes_its_processes_along(world: HsmWorld) -> None:
     uuid = await world.write(key_label="last")
     await world.open(uuid)
-    (pid,) = world.pool.process_ids
+    (pid,) = world.process_ids
     world.host.tune(world.mount)
     await world.call(Operation.DELETE, "managed-keys/pkcs11/k")
     await world.settle()

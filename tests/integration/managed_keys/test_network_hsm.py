@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,6 @@ def server(tmp_path: Path) -> Iterator[P11KitServer]:
         yield server
 
 
-def let_time_pass(world: HsmWorld) -> None:
-    """End the breaker's delay."""
-    world.pool._breaker = replace(world.pool._breaker, until=0.0)
-
-
 async def test_an_hsm_that_goes_and_returns(server: P11KitServer) -> None:
     async with HsmWorld(server.token) as world:
         uuid = await world.write()
@@ -45,7 +39,7 @@ async def test_an_hsm_that_goes_and_returns(server: P11KitServer) -> None:
         assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
         assert loop.time() - started < 0.5, "while the breaker is open nobody waits"
         await asyncio.to_thread(server.start)
-        let_time_pass(world)
+        world.let_time_pass()
         await world.sign(uuid)
         assert await world.open(uuid) is key
 
@@ -71,5 +65,5 @@ async def test_a_frozen_hsm_costs_a_deadline_and_not_the_server(server: P11KitSe
         assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
         assert loop.time() - started < 3
         server.signal(signal.SIGCONT)
-        let_time_pass(world)
+        world.let_time_pass()
         await world.sign(uuid)
