@@ -56,7 +56,8 @@ def _auth(auth: Auth | None) -> dict[str, Any] | None:
     document = asdict(auth)
     document["policies"] = list(auth.policies)
     document["token_policies"] = list(auth.token_policies)
-    document["identity_policies"] = list(auth.identity_policies) if auth.identity_policies is not None else None
+    if auth.identity_policies is None:
+        del document["identity_policies"]
     document["metadata"] = dict(auth.metadata) if auth.metadata is not None else None
     document["mfa_requirement"] = None
     return document

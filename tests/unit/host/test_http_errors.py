@@ -60,5 +60,5 @@ def test_every_error_of_the_kit_has_a_status() -> None:
     ]
     for kind in kinds:
         if kind is not errors.ChanceryError:
-            error = kind("x", retry_after=1) if kind in {errors.RateLimited, errors.Unavailable} else kind("x")
-            assert failure(error, "id").status != 500 or kind in {errors.BackendRefused, errors.Corrupted}
+            error = kind("x", retry_after=1) if kind in (errors.RateLimited, errors.Unavailable) else kind("x")
+            assert failure(error, "id").status != 500 or kind in (errors.BackendRefused, errors.Corrupted)
