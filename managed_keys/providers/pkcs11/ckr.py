@@ -53,86 +53,88 @@ class ReturnValue:
     fault: Fault
 
 
-def _rows() -> dict[int, ReturnValue]:
-    refused = {
-        0x009: "NEED_TO_CREATE_THREADS",
-        0x007: "ARGUMENTS_BAD",
-        0x00A: "CANT_LOCK",
-        0x010: "ATTRIBUTE_READ_ONLY",
-        0x011: "ATTRIBUTE_SENSITIVE",
-        0x012: "ATTRIBUTE_TYPE_INVALID",
-        0x013: "ATTRIBUTE_VALUE_INVALID",
-        0x01B: "ACTION_PROHIBITED",
-        0x020: "DATA_INVALID",
-        0x021: "DATA_LEN_RANGE",
-        0x031: "DEVICE_MEMORY",
-        0x054: "FUNCTION_NOT_SUPPORTED",
-        0x068: "KEY_FUNCTION_NOT_PERMITTED",
-        0x0B5: "SESSION_READ_ONLY",
-        0x0B7: "SESSION_READ_ONLY_EXISTS",
-        0x0C0: "SIGNATURE_INVALID",
-        0x0C1: "SIGNATURE_LEN_RANGE",
-        0x0D0: "TEMPLATE_INCOMPLETE",
-        0x0D1: "TEMPLATE_INCONSISTENT",
-        0x0E2: "TOKEN_WRITE_PROTECTED",
-        0x150: "BUFFER_TOO_SMALL",
-        0x200: "FUNCTION_REJECTED",
-    }
-    unsupported = {
-        0x062: "KEY_SIZE_RANGE",
-        0x063: "KEY_TYPE_INCONSISTENT",
-        0x070: "MECHANISM_INVALID",
-        0x071: "MECHANISM_PARAM_INVALID",
-        0x130: "DOMAIN_PARAMS_INVALID",
-        0x140: "CURVE_NOT_SUPPORTED",
-    }
-    pin = {
-        0x0A0: "PIN_INCORRECT",
-        0x0A1: "PIN_INVALID",
-        0x0A2: "PIN_LEN_RANGE",
-        0x0A3: "PIN_EXPIRED",
-        0x0A4: "PIN_LOCKED",
-        0x102: "USER_PIN_NOT_INITIALIZED",
-    }
-    away = {
-        0x001: ("CANCEL", Remedy.RETRY),
-        0x002: ("HOST_MEMORY", Remedy.RESTART),
-        0x003: ("SLOT_ID_INVALID", Remedy.REINITIALISE),
-        0x005: ("GENERAL_ERROR", Remedy.REINITIALISE),
-        0x006: ("FUNCTION_FAILED", Remedy.REOPEN),
-        0x030: ("DEVICE_ERROR", Remedy.REINITIALISE),
-        0x032: ("DEVICE_REMOVED", Remedy.REINITIALISE),
-        0x050: ("FUNCTION_CANCELED", Remedy.RETRY),
-        0x051: ("FUNCTION_NOT_PARALLEL", Remedy.REOPEN),
-        0x060: ("KEY_HANDLE_INVALID", Remedy.SEARCH),
-        0x082: ("OBJECT_HANDLE_INVALID", Remedy.SEARCH),
-        0x090: ("OPERATION_ACTIVE", Remedy.REOPEN),
-        0x091: ("OPERATION_NOT_INITIALIZED", Remedy.REOPEN),
-        0x0B0: ("SESSION_CLOSED", Remedy.REOPEN),
-        0x0B1: ("SESSION_COUNT", Remedy.REOPEN),
-        0x0B3: ("SESSION_HANDLE_INVALID", Remedy.REOPEN),
-        0x0B6: ("SESSION_EXISTS", Remedy.REOPEN),
-        0x0B8: ("SESSION_READ_WRITE_SO_EXISTS", Remedy.REINITIALISE),
-        0x0E0: ("TOKEN_NOT_PRESENT", Remedy.REINITIALISE),
-        0x0E1: ("TOKEN_NOT_RECOGNIZED", Remedy.REINITIALISE),
-        0x100: ("USER_ALREADY_LOGGED_IN", Remedy.REOPEN),
-        0x101: ("USER_NOT_LOGGED_IN", Remedy.REOPEN),
-        0x103: ("USER_TYPE_INVALID", Remedy.REINITIALISE),
-        0x104: ("USER_ANOTHER_ALREADY_LOGGED_IN", Remedy.REINITIALISE),
-        0x105: ("USER_TOO_MANY_TYPES", Remedy.REINITIALISE),
-        0x190: ("CRYPTOKI_NOT_INITIALIZED", Remedy.REINITIALISE),
-        0x191: ("CRYPTOKI_ALREADY_INITIALIZED", Remedy.REINITIALISE),
-        0x1A0: ("MUTEX_BAD", Remedy.RESTART),
-        0x1A1: ("MUTEX_NOT_LOCKED", Remedy.RESTART),
-    }
-    rows = {code: ReturnValue(f"CKR_{name}", Remedy.NONE, Fault.REFUSED) for code, name in refused.items()}
-    rows |= {code: ReturnValue(f"CKR_{name}", Remedy.NONE, Fault.UNSUPPORTED) for code, name in unsupported.items()}
-    rows |= {code: ReturnValue(f"CKR_{name}", Remedy.NONE, Fault.PIN) for code, name in pin.items()}
-    rows |= {code: ReturnValue(f"CKR_{name}", remedy, Fault.AWAY) for code, (name, remedy) in away.items()}
-    return rows
+_REFUSED = {
+    0x009: "NEED_TO_CREATE_THREADS",
+    0x007: "ARGUMENTS_BAD",
+    0x00A: "CANT_LOCK",
+    0x010: "ATTRIBUTE_READ_ONLY",
+    0x011: "ATTRIBUTE_SENSITIVE",
+    0x012: "ATTRIBUTE_TYPE_INVALID",
+    0x013: "ATTRIBUTE_VALUE_INVALID",
+    0x01B: "ACTION_PROHIBITED",
+    0x020: "DATA_INVALID",
+    0x021: "DATA_LEN_RANGE",
+    0x031: "DEVICE_MEMORY",
+    0x054: "FUNCTION_NOT_SUPPORTED",
+    0x068: "KEY_FUNCTION_NOT_PERMITTED",
+    0x0B5: "SESSION_READ_ONLY",
+    0x0B7: "SESSION_READ_ONLY_EXISTS",
+    0x0C0: "SIGNATURE_INVALID",
+    0x0C1: "SIGNATURE_LEN_RANGE",
+    0x0D0: "TEMPLATE_INCOMPLETE",
+    0x0D1: "TEMPLATE_INCONSISTENT",
+    0x0E2: "TOKEN_WRITE_PROTECTED",
+    0x150: "BUFFER_TOO_SMALL",
+    0x200: "FUNCTION_REJECTED",
+}
 
+_UNSUPPORTED = {
+    0x062: "KEY_SIZE_RANGE",
+    0x063: "KEY_TYPE_INCONSISTENT",
+    0x070: "MECHANISM_INVALID",
+    0x071: "MECHANISM_PARAM_INVALID",
+    0x130: "DOMAIN_PARAMS_INVALID",
+    0x140: "CURVE_NOT_SUPPORTED",
+}
 
-RETURN_VALUES = _rows()
+_PIN = {
+    0x0A0: "PIN_INCORRECT",
+    0x0A1: "PIN_INVALID",
+    0x0A2: "PIN_LEN_RANGE",
+    0x0A3: "PIN_EXPIRED",
+    0x0A4: "PIN_LOCKED",
+    0x102: "USER_PIN_NOT_INITIALIZED",
+}
+
+# These may pass, and each has its cure.
+_AWAY = {
+    0x001: ("CANCEL", Remedy.RETRY),
+    0x002: ("HOST_MEMORY", Remedy.RESTART),
+    0x003: ("SLOT_ID_INVALID", Remedy.REINITIALISE),
+    0x005: ("GENERAL_ERROR", Remedy.REINITIALISE),
+    0x006: ("FUNCTION_FAILED", Remedy.REOPEN),
+    0x030: ("DEVICE_ERROR", Remedy.REINITIALISE),
+    0x032: ("DEVICE_REMOVED", Remedy.REINITIALISE),
+    0x050: ("FUNCTION_CANCELED", Remedy.RETRY),
+    0x051: ("FUNCTION_NOT_PARALLEL", Remedy.REOPEN),
+    0x060: ("KEY_HANDLE_INVALID", Remedy.SEARCH),
+    0x082: ("OBJECT_HANDLE_INVALID", Remedy.SEARCH),
+    0x090: ("OPERATION_ACTIVE", Remedy.REOPEN),
+    0x091: ("OPERATION_NOT_INITIALIZED", Remedy.REOPEN),
+    0x0B0: ("SESSION_CLOSED", Remedy.REOPEN),
+    0x0B1: ("SESSION_COUNT", Remedy.REOPEN),
+    0x0B3: ("SESSION_HANDLE_INVALID", Remedy.REOPEN),
+    0x0B6: ("SESSION_EXISTS", Remedy.REOPEN),
+    0x0B8: ("SESSION_READ_WRITE_SO_EXISTS", Remedy.REINITIALISE),
+    0x0E0: ("TOKEN_NOT_PRESENT", Remedy.REINITIALISE),
+    0x0E1: ("TOKEN_NOT_RECOGNIZED", Remedy.REINITIALISE),
+    0x100: ("USER_ALREADY_LOGGED_IN", Remedy.REOPEN),
+    0x101: ("USER_NOT_LOGGED_IN", Remedy.REOPEN),
+    0x103: ("USER_TYPE_INVALID", Remedy.REINITIALISE),
+    0x104: ("USER_ANOTHER_ALREADY_LOGGED_IN", Remedy.REINITIALISE),
+    0x105: ("USER_TOO_MANY_TYPES", Remedy.REINITIALISE),
+    0x190: ("CRYPTOKI_NOT_INITIALIZED", Remedy.REINITIALISE),
+    0x191: ("CRYPTOKI_ALREADY_INITIALIZED", Remedy.REINITIALISE),
+    0x1A0: ("MUTEX_BAD", Remedy.RESTART),
+    0x1A1: ("MUTEX_NOT_LOCKED", Remedy.RESTART),
+}
+
+RETURN_VALUES = (
+    {code: ReturnValue(f"CKR_{name}", Remedy.NONE, Fault.REFUSED) for code, name in _REFUSED.items()}
+    | {code: ReturnValue(f"CKR_{name}", Remedy.NONE, Fault.UNSUPPORTED) for code, name in _UNSUPPORTED.items()}
+    | {code: ReturnValue(f"CKR_{name}", Remedy.NONE, Fault.PIN) for code, name in _PIN.items()}
+    | {code: ReturnValue(f"CKR_{name}", remedy, Fault.AWAY) for code, (name, remedy) in _AWAY.items()}
+)
 
 OK = 0
 PIN_INCORRECT = 0xA0
