@@ -146,7 +146,8 @@ class SignerPool:
     def failed(self, process: SignerProcess, call: Call, failure: Failure) -> None:
         """Recover if the failure says how, and ask once more; otherwise tell who waits (Owner)."""
         if failure.remedy >= Remedy.REOPEN and process.alive:
-            self.crew.suspend(process, failure.remedy)
+            if call.repeats:  # what fails in a new session too is the key's own trouble, and not worth another
+                self.crew.suspend(process, failure.remedy)
             if self._again(call):
                 return
         call.fail(failure)
