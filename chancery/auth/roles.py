@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from chancery.auth.lifetimes import Limits
-from chancery.auth.tokens import format_cidr, parse_cidr
 from chancery.kit.errors import BadInput, Problem
+from chancery.kit.networks import format_cidr, parse_cidr
 from chancery.kit.params import CommaList, Duration, LaxBool, LaxInt, Params, Text
 from chancery.kit.storage import Stored
 

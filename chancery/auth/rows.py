@@ -138,6 +138,11 @@ def delete_namespace(connection: Connection, namespace_id: str) -> list[bytes]:
     return _delete_below(connection, select(_T.hash).where(_T.namespace == namespace_id))
 
 
+def delete_mount(connection: Connection, mount: str) -> list[bytes]:
+    """Remove the tokens of an auth mount and everything below them; returns the hashes of what was removed."""
+    return _delete_below(connection, select(_T.hash).where(_T.mount == mount))
+
+
 def page(connection: Connection, after: bytes, now: int, namespace_id: str) -> list[Row]:
     """Return the next rows of a namespace in the order of hashes that are neither spent nor themselves expired."""
     rows = connection.execute(

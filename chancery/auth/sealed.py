@@ -9,6 +9,8 @@ import binascii
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic import Field
+
 from chancery.auth.tokens import NewToken, TokenEntry, TokenType
 from chancery.kit.errors import Corrupted
 from chancery.kit.sealing import Barrier
@@ -38,6 +40,8 @@ class StoredEntry(Stored):
     bound_cidrs: tuple[str, ...]
     namespace: str
     last_renewal: int = 0
+    mount: str = ""
+    renewal: dict[str, str] = Field(default_factory=dict)
 
 
 class StoredBatch(StoredEntry):
@@ -79,6 +83,8 @@ def fresh(new: NewToken, token_hash: bytes, accessor: str, now: int) -> TokenEnt
         entity_id=new.entity_id,
         bound_cidrs=new.bound_cidrs,
         namespace=new.namespace,
+        mount=new.mount,
+        renewal=new.renewal,
     )
 
 
@@ -143,4 +149,6 @@ def _entry(stored: StoredEntry, token_hash: bytes, parent: bytes | None, uses_le
         bound_cidrs=stored.bound_cidrs,
         namespace=stored.namespace,
         last_renewal=stored.last_renewal,
+        mount=stored.mount,
+        renewal=stored.renewal,
     )

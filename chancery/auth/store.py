@@ -199,6 +199,10 @@ class TokenStore:
         """End every token of a namespace and everything below them; called when the namespace is deleted."""
         await self._change(lambda at: rows.delete_namespace(at, namespace_id))
 
+    async def revoke_mount(self, mount: str) -> None:
+        """End every token that an auth mount vouched for, and everything below them; called when it is disabled."""
+        await self._change(lambda at: rows.delete_mount(at, mount))
+
     async def tidy(self, now: datetime) -> int:
         """Remove expired and spent tokens with everything below them, in small transactions. Returns how many."""
         moment, total = _seconds(now), 0
@@ -233,6 +237,7 @@ class TokenStore:
             "accessor_hash": self._accessor_hash(entry.accessor),
             "parent_hash": entry.parent,
             "namespace": entry.namespace,
+            "mount": entry.mount or None,
             "expires_at": now + new.ttl if new.ttl else None,
             "created_at": now,
             "uses_left": entry.num_uses,
@@ -279,7 +284,7 @@ class TokenStore:
         return entry is not None and entry.num_uses >= 0
 
     def _create_batch(self, new: NewToken, now: int) -> CreatedToken:
-        entry = fresh(replace(new, renewable=False), b"", "", now)
+        entry = fresh(replace(new, renewable=False, renewal={}), b"", "", now)
         token = BATCH_PREFIX + seal_batch(self._barrier, entry)
         if len(token) > _MAX_TOKEN:
             raise BadInput("the batch token would be too long; give it less metadata or fewer policies")

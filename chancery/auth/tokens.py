@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from chancery.kit.engine import ROOT_NAMESPACE
+from chancery.kit.networks import is_within
 
 SERVICE_PREFIX = "hvs."
 BATCH_PREFIX = "hvb."
-
-Network = IPv4Network | IPv6Network
 
 
 class TokenType(StrEnum):
@@ -45,6 +42,10 @@ class NewToken:
     namespace: str = ROOT_NAMESPACE
     token_id: str = ""
     """The text of the token, when it is chosen by its creator."""
+    mount: str = ""
+    """Identity of the auth mount that vouched for the token; empty for tokens made by tokens."""
+    renewal: Mapping[str, str] = field(default_factory=dict)
+    """What that mount's method wants to see again at a renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class TokenEntry:
     bound_cidrs: tuple[str, ...]
     namespace: str
     last_renewal: int = 0
+    mount: str = ""
+    renewal: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def orphan(self) -> bool:
@@ -104,28 +107,6 @@ class CreatedToken:
     entry: TokenEntry
 
 
-@lru_cache(maxsize=1024)
-def parse_cidr(text: str) -> Network:
-    """Read an address or a network in CIDR notation. Raises ValueError."""
-    try:
-        return ip_network(text.strip(), strict=False)
-    except ValueError:
-        raise ValueError(f'"{text}" is neither an IP address nor a network such as 10.0.0.0/8') from None
-
-
-def format_cidr(network: Network) -> str:
-    """Write a network as Vault does: a single address has no mask."""
-    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
-
-
 def permitted_from(entry: TokenEntry, remote_address: str) -> bool:
     """Tell whether a token may be used from an address. Without bound networks: from anywhere."""
-    if not entry.bound_cidrs:
-        return True
-    try:
-        address: IPv4Address | IPv6Address = ip_address(remote_address)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in parse_cidr(cidr) for cidr in entry.bound_cidrs)
+    return not entry.bound_cidrs or is_within(remote_address, entry.bound_cidrs)

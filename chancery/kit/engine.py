@@ -1,7 +1,7 @@
 """What a secrets engine, an auth method or an extension is, and what the host gives it.
 
-Found by entry points: `chancery.engines` name an `EngineType`, `chancery.extensions` an `ExtensionType`,
-`chancery.dev_setups` a `DevSetup`. Nothing registers itself on import.
+Found by entry points: `chancery.engines` and `chancery.auth_methods` name an `EngineType`, `chancery.extensions` an
+`ExtensionType`, `chancery.dev_setups` a `DevSetup`. Nothing registers itself on import.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,17 @@ ROOT_NAMESPACE = "root"
 
 
 @dataclass(frozen=True, slots=True)
+class UserLockout:
+    """When an auth mount locks a name out. Seconds; 0 = the default, which is 5 failures, 15 minutes, 15 minutes."""
+
+    threshold: int = 0
+    duration: int = 0
+    counter_reset: int = 0
+    """Failures are forgotten after as long without another."""
+    disable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MountConfig:
     """The tunable part of a mount. Durations in seconds, 0 = the system's default."""
 
@@ -35,6 +46,10 @@ class MountConfig:
     passthrough_request_headers: tuple[str, ...] = ()
     allowed_response_headers: tuple[str, ...] = ()
     allowed_managed_keys: tuple[str, ...] = ()
+    token_type: str = ""
+    """Of auth mounts: `service` and `batch` rule, `default-service` and `default-batch` apply when a role says none."""
+    user_lockout: UserLockout | None = None
+    """Of auth mounts, when tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +85,35 @@ class Mounts(Protocol):
         ...
 
 
+class Lockouts(Protocol):
+    """Locks names out of one auth mount after too many failed logins. Names of nobody are counted like any other."""
+
+    async def demand_open(self, alias: str, now: datetime) -> None:
+        """Raise Denied while a name is locked out. Asked before the secret is looked at."""
+        ...
+
+    async def failed(self, alias: str, now: datetime) -> None:
+        """Count a failure. Raises Denied when it is the one that locks the name out."""
+        ...
+
+    def succeeded(self, alias: str) -> None:
+        """Forget the failures of a name."""
+        ...
+
+
+class NeverLocked:
+    """What mounts without logins are given."""
+
+    async def demand_open(self, alias: str, now: datetime) -> None:
+        """Every name is open."""
+
+    async def failed(self, alias: str, now: datetime) -> None:
+        """Nothing is counted."""
+
+    def succeeded(self, alias: str) -> None:
+        """Nothing was counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class MountContext:
     """The world of one mounted engine."""
@@ -84,6 +128,7 @@ class MountContext:
     default_lease_ttl: int
     """System-wide default and maximum, in seconds, for mounts that set none."""
     max_lease_ttl: int
+    lockouts: Lockouts = field(default_factory=NeverLocked)
 
     @property
     def effective_default_ttl(self) -> int:

@@ -6,7 +6,7 @@ What every request makes anew is a NamedTuple: as immutable as a frozen dataclas
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -86,6 +86,16 @@ class Auth:
     num_uses: int = 0
 
 
+class TokenKind(StrEnum):
+    """Which type of token an auth method wants. A mount tuned to `service` or `batch` has the last word."""
+
+    DEFAULT = "default"
+    DEFAULT_SERVICE = "default-service"
+    DEFAULT_BATCH = "default-batch"
+    SERVICE = "service"
+    BATCH = "batch"
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """What an auth method vouches for. The host turns it into an entity and a token; the method never makes tokens.
@@ -106,7 +116,7 @@ class Login:
     explicit_max_ttl: int = 0
     period: int = 0
     num_uses: int = 0
-    batch: bool = False
+    token_type: TokenKind = TokenKind.DEFAULT
     no_default_policy: bool = False
     renewable: bool = True
     bound_cidrs: tuple[str, ...] = ()

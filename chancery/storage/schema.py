@@ -69,12 +69,16 @@ TOKENS = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("uses_left", BigInteger, nullable=False, server_default="0"),
     Column("sealed", LargeBinary, nullable=False),
+    Column("mount", Text, nullable=True, index=True),
 )
-"""Tokens by keyed hash; neither token nor accessor is here in clear. `uses_left` 0 is without limit."""
+"""Tokens by keyed hash; neither token nor accessor is here in clear. `uses_left` 0 is without limit.
+
+`mount` is the auth mount that vouched for the token, null for tokens made by tokens.
+"""
 
 HOST = Schema(
     branch="host",
     metadata=METADATA,
     migrations=Path(__file__).parent / "migrations" / "versions",
-    heads=("host_0001",),
+    heads=("host_0002",),
 )

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from chancery.auth.lifetimes import Limits, Wish, format_seconds, grant
 from chancery.auth.sealed import fresh
-from chancery.auth.tokens import NewToken, format_cidr, parse_cidr, permitted_from
+from chancery.auth.tokens import NewToken, permitted_from
 from chancery.kit.errors import BadInput
+from chancery.kit.networks import format_cidr, parse_cidr
 
 HOUR = 3600
 LIMITS = Limits(default_ttl=10 * HOUR, max_ttl=100 * HOUR)
