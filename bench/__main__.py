@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import platform
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import scenarios, starting
+from bench import machine, scenarios, starting
 from bench.contenders import open_all
 from bench.measure import Effort, measure
 
@@ -25,9 +24,7 @@ def main() -> None:
     chosen = [LOADS[name](tuple(options.concurrency)) for name in options.scenario if name in LOADS]
     _RESULTS.mkdir(exist_ok=True)
     print(
-        f"# {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
-        f"medians of {effort.rounds} rounds of {effort.seconds} s; ratio > 1 is in our favour",
-        flush=True,
+        f"{machine.describe()}\n# medians of {effort.rounds} rounds of {effort.seconds} s; ratio > 1 is in our favour"
     )
     with tempfile.TemporaryDirectory(dir=_RESULTS) as directory, ExitStack() as stack:
         if "start" in options.scenario:
@@ -35,6 +32,7 @@ def main() -> None:
         contenders = open_all(stack, options.contender, Path(directory))
         for scenario in chosen:
             measure(scenario, contenders, effort, lambda line: print(line, flush=True))
+    print(machine.describe())
 
 
 def _options() -> argparse.Namespace:
