@@ -7,7 +7,7 @@ Moments are whole seconds since 1970, in UTC.
 
 from pathlib import Path
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import TypeEngine
 
 from chancery.kit.storage import Schema
@@ -76,9 +76,52 @@ TOKENS = Table(
 `mount` is the auth mount that vouched for the token, null for tokens made by tokens.
 """
 
+_SPENT = TOKENS.c.uses_left < 0
+Index("ix_tokens_spent", TOKENS.c.uses_left, sqlite_where=_SPENT, postgresql_where=_SPENT)
+# Tokens whose last use is over, for tidying: a few rows among millions.
+
+CUBBYHOLES = Table(
+    "cubbyholes",
+    METADATA,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("namespace", ordered_text(), primary_key=True),
+    Column("path", ordered_text(), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""What belongs to one token and goes with it: its cubbyhole, and the answer that a wrapping token stands for."""
+
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("namespace", ordered_text(), primary_key=True),
+    Column("id", ordered_text(), primary_key=True),
+    Column("mount", Text, nullable=False, index=True),
+    Column("token_hash", LargeBinary(32), nullable=True, index=True),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=True, index=True),
+    Column("attempts", BigInteger, nullable=False, server_default="0"),
+    Column("error", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Secrets to be taken back. `due_at` is when to (try to) do it, null when it was tried too often in vain.
+
+`mount` is the mount's uuid; `token_hash` is null for leases that no token takes along.
+"""
+
+TURNS = Table(
+    "turns",
+    METADATA,
+    Column("name", ordered_text(), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("held_until", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+)
+"""Whose turn it is with periodic work, and when the work is next due."""
+
 HOST = Schema(
     branch="host",
     metadata=METADATA,
     migrations=Path(__file__).parent / "migrations" / "versions",
-    heads=("host_0002",),
+    heads=("host_0003",),
 )
