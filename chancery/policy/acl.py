@@ -24,6 +24,7 @@ from chancery.kit.request import Operation
 from chancery.policy.merge import Grant, merge
 from chancery.policy.model import Capability, Policy
 from chancery.policy.parameters import permitted
+from chancery.policy.templates import Subject
 
 ROOT = "root"
 """The policy that permits everything; it has no text."""
@@ -118,10 +119,13 @@ class ACL:
         self._parents = _parents(self._prefixes)
 
     @classmethod
-    def compile(cls, policies: Iterable[Policy]) -> "ACL":
-        """Merge policies into one ACL. The policy `root` among them permits everything."""
+    def compile(cls, policies: Iterable[Policy], subject: Subject | None = None) -> "ACL":
+        """Merge policies into one ACL, for a known caller if need be. The policy `root` permits everything.
+
+        Raises ActsAsPattern when the caller's identity has a value that would be a wildcard in a path.
+        """
         held = list(policies)
-        return cls(merge(held), is_root=any(policy.name == ROOT for policy in held))
+        return cls(merge(held, subject), is_root=any(policy.name == ROOT for policy in held))
 
     def allows(
         self,

@@ -5,9 +5,10 @@ list (any value) swallows the others, the shorter wrapping TTLs win.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chancery.policy.model import Capability, Limits, ParameterValues, PathRule, Policy
+from chancery.policy.templates import Subject, Template
 
 _DENY = frozenset({Capability.DENY})
 
@@ -25,15 +26,28 @@ class Grant:
         return bool(self.capabilities) and self.capabilities != _DENY
 
 
-def merge(policies: Iterable[Policy]) -> dict[str, Grant]:
-    """Return one grant a pattern, over all policies. Rules that need the identity of the caller are left out."""
+def merge(policies: Iterable[Policy], subject: Subject | None = None) -> dict[str, Grant]:
+    """Return one grant a pattern, over all policies. Rules that name an identity speak only of a known subject.
+
+    Raises ActsAsPattern when a value of the subject would be a wildcard.
+    """
     grants: dict[str, Grant] = {}
     for policy in policies:
-        for rule in policy.rules:
-            if not rule.is_templated:
+        for written in policy.rules:
+            rule = written if written.template is None else _rendered(written, written.template, subject)
+            if rule is not None:
                 known = grants.get(rule.pattern)
                 grants[rule.pattern] = _grant(rule) if known is None else _joined(known, rule)
     return grants
+
+
+def _rendered(rule: PathRule, template: Template, subject: Subject | None) -> PathRule | None:
+    rendered = template.render(subject) if subject is not None else None
+    if rendered is None:
+        return None
+    if rendered.is_torn:
+        return PathRule(rendered.pattern, _DENY)
+    return replace(rule, pattern=rendered.pattern, template=None)
 
 
 def _grant(rule: PathRule) -> Grant:

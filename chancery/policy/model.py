@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from chancery.policy.templates import Template
+
 ParameterValue = str | int | float | bool | None | list["ParameterValue"] | dict[str, "ParameterValue"]
 """A value that a policy allows or denies for a parameter; text may begin or end with `*`."""
 
@@ -55,6 +57,8 @@ class PathRule:
     pattern: str
     capabilities: frozenset[Capability]
     limits: Limits = NO_LIMITS
+    template: Template | None = None
+    """The pattern cut at what it says of the caller, if it says anything."""
 
     @property
     def is_segmented(self) -> bool:
@@ -65,11 +69,6 @@ class PathRule:
     def is_prefix(self) -> bool:
         """Tell whether the pattern ends in `*`: whatever begins like it matches."""
         return self.pattern.endswith("*")
-
-    @property
-    def is_templated(self) -> bool:
-        """Tell whether the pattern names the caller's identity; without an identity it matches nothing."""
-        return "{{" in self.pattern
 
 
 @dataclass(frozen=True, slots=True)

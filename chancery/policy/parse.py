@@ -11,6 +11,7 @@ from chancery.kit.errors import BadInput, Problem
 from chancery.kit.params import parse_duration
 from chancery.policy.hcl import Body, Entry, SyntaxProblem, Value, parse, plain, shortened
 from chancery.policy.model import Capability, Limits, ParameterValue, ParameterValues, PathRule, Policy
+from chancery.policy.templates import Template
 
 MAX_POLICY_BYTES = 1 << 20
 
@@ -120,17 +121,26 @@ def _rule(block: _Block, problems: list[Problem]) -> PathRule:
             problems.append(Problem(where, str(error)))
     if draft.max_wrapping_ttl and draft.max_wrapping_ttl < draft.min_wrapping_ttl:
         problems.append(Problem(where, "max_wrapping_ttl cannot be less than min_wrapping_ttl"))
+    template = _template(where, pattern, problems)
     if Capability.DENY in draft.capabilities:
-        return PathRule(pattern, frozenset({Capability.DENY}))
+        return PathRule(pattern, frozenset({Capability.DENY}), template=template)
     limits = Limits(draft.allowed, draft.denied, tuple(draft.required), draft.min_wrapping_ttl, draft.max_wrapping_ttl)
-    return PathRule(pattern, frozenset(draft.capabilities), limits)
+    return PathRule(pattern, frozenset(draft.capabilities), limits, template)
+
+
+def _template(where: str, pattern: str, problems: list[Problem]) -> Template | None:
+    if "{{" not in pattern and "}}" not in pattern:
+        return None
+    try:
+        return Template.parse(pattern)
+    except ValueError as error:
+        problems.append(Problem(where, str(error)))
+        return None
 
 
 def _pattern_problems(pattern: str) -> Iterator[str]:
     if "+*" in pattern:
         yield "invalid use of wildcards ('+*' is forbidden)"
-    if pattern.count("{{") != pattern.count("}}"):
-        yield "failed to validate policy templating: unbalanced templating characters"
 
 
 def _read(draft: _Draft, entry: Entry) -> None:
@@ -239,4 +249,9 @@ def _warnings(rules: list[PathRule]) -> Iterator[str]:
             yield (
                 f'path "{shortened(rule.pattern)}": "+" is a wildcard only as a whole segment; '
                 "elsewhere it stands for itself"
+            )
+        for selector in rule.template.unknown() if rule.template is not None else ():
+            yield (
+                f'path "{shortened(rule.pattern)}": nothing is known as "{shortened(selector)}"; '
+                "the rule will never match"
             )

@@ -1,8 +1,10 @@
 """Where policies are kept, and the compiled ACLs of the tokens in use."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from chancery.kit.errors import BadInput, Corrupted
 from chancery.kit.storage import ABSENT, DocumentMoved, Documents, Stored
@@ -10,6 +12,12 @@ from chancery.policy.acl import ACL, ROOT
 from chancery.policy.defaults import DEFAULT, DEFAULT_TEXT, ROOT_POLICY
 from chancery.policy.model import Policy
 from chancery.policy.parse import parse_policy
+from chancery.policy.templates import ActsAsPattern, Subject
+
+_log = logging.getLogger(__name__)
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _MAX_NAME = 512
 _MAX_ACLS = 4096
@@ -27,6 +35,8 @@ class StoredPolicy(Stored):
 class _Parsed:
     text: str
     policy: Policy
+    is_templated: bool
+    """Some rule names the caller's identity."""
 
 
 class PolicyStore:
@@ -39,6 +49,8 @@ class PolicyStore:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents.collection("policy", StoredPolicy)
         self._acls: dict[tuple[str, ...], ACL] = {}
+        self._rendered: dict[tuple[tuple[str, ...], str], tuple[int, ACL]] = {}
+        """By policies and the identifier of the caller, with the version of the caller that they are for."""
         self._parsed: dict[str, _Parsed] = {}
         self._generation = 0
 
@@ -48,13 +60,20 @@ class PolicyStore:
             with suppress(DocumentMoved):
                 await self._documents.put(DEFAULT, StoredPolicy(text=DEFAULT_TEXT), expected=ABSENT)
 
-    async def acl_for(self, policy_names: tuple[str, ...]) -> ACL:
-        """Return what policies permit together; names of absent policies grant nothing.
+    async def acl_for(self, policy_names: tuple[str, ...], subject: Subject | None = None) -> ACL:
+        """Return what policies permit together, for a known caller if one is given; absent policies grant nothing.
 
-        A dictionary look-up when warm. Raises Corrupted when a stored policy cannot be understood.
+        A dictionary look-up or two when warm. Raises Corrupted when a stored policy cannot be understood.
         """
         acl = self._acls.get(policy_names)
-        return acl if acl is not None else await self._compile(policy_names)
+        if acl is None:
+            acl = await self._compile(policy_names)
+        if subject is None or not any(self._names_callers(name) for name in policy_names):
+            return acl
+        rendered = self._rendered.get((policy_names, subject.id))
+        if rendered is not None and rendered[0] == subject.version:
+            return rendered[1]
+        return await self._render(policy_names, subject)
 
     async def get(self, name: str) -> str | None:
         """Return the text of a policy as submitted; `""` for root, None when there is none."""
@@ -97,6 +116,7 @@ class PolicyStore:
         """Forget the compiled ACLs: some policy is no longer what it was."""
         self._generation += 1
         self._acls.clear()
+        self._rendered.clear()
 
     def forget(self) -> None:
         """Forget everything that was read; called at seal."""
@@ -105,13 +125,33 @@ class PolicyStore:
 
     async def _compile(self, policy_names: tuple[str, ...]) -> ACL:
         generation = self._generation
-        found = [await self._policy(fold(name)) for name in policy_names]
-        acl = ACL.compile(policy for policy in found if policy is not None)
+        acl = ACL.compile(await self._all(policy_names))
         if generation == self._generation:  # otherwise it may be made of policies that are already gone
-            if len(self._acls) >= _MAX_ACLS:
-                del self._acls[next(iter(self._acls))]
-            self._acls[policy_names] = acl
+            _keep(self._acls, policy_names, acl)
         return acl
+
+    async def _render(self, policy_names: tuple[str, ...], subject: Subject) -> ACL:
+        generation = self._generation
+        try:
+            acl = ACL.compile(await self._all(policy_names), subject)
+        except ActsAsPattern as error:
+            _log.warning(
+                "entity %s: the value of %s is a wildcard in a policy; until it changes its tokens permit nothing",
+                subject.id,
+                error.selector,
+            )
+            acl = ACL({})
+        if generation == self._generation:
+            _keep(self._rendered, (policy_names, subject.id), (subject.version, acl))
+        return acl
+
+    async def _all(self, policy_names: tuple[str, ...]) -> list[Policy]:
+        found = [await self._policy(fold(name)) for name in policy_names]
+        return [policy for policy in found if policy is not None]
+
+    def _names_callers(self, name: str) -> bool:
+        parsed = self._parsed.get(fold(name))
+        return parsed is not None and parsed.is_templated
 
     async def _policy(self, name: str) -> Policy | None:
         if name == ROOT:
@@ -127,13 +167,19 @@ class PolicyStore:
             policy = await _parse(name, text)
         except BadInput as error:
             raise Corrupted(f'policy "{name}" cannot be used: {error.message}; write it again') from error
-        self._parsed[name] = _Parsed(text, policy)
+        self._parsed[name] = _Parsed(text, policy, any(rule.template is not None for rule in policy.rules))
         return policy
 
 
 def fold(name: str) -> str:
     """Return a policy's name as it is stored and compared."""
     return name.strip().lower()
+
+
+def _keep(cache: dict[K, V], key: K, value: V) -> None:
+    if len(cache) >= _MAX_ACLS:
+        cache.pop(next(iter(cache)))
+    cache[key] = value
 
 
 def _demand_name(name: str) -> None:
