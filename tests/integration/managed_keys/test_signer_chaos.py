@@ -1,4 +1,4 @@
-"""Signers killed, crashed and frozen at random under load: every request ends in time, with a true signature or none."""
+"""Signers killed, crashed and frozen at random under load: each request ends in time, with a true signature or none."""
 
 import asyncio
 import os
