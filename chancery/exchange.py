@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from chancery.auth.tokens import TokenEntry
 from chancery.kit.engine import Mount
 from chancery.kit.errors import ChanceryError
-from chancery.kit.request import Answer, Auth, Lease, Login, Operation, Reply, Request, WrapInfo
+from chancery.kit.request import Answer, Auth, Lease, Login, Operation, RawReply, Reply, Request, WrapInfo
 from chancery.namespaces.model import Namespace
 
 
@@ -86,18 +86,25 @@ class Logins(Protocol):
         ...
 
 
+class Registered(NamedTuple):
+    """A lease on record. `ttl` is what was granted, in seconds: maxima and the caller's token may shorten it."""
+
+    lease_id: str
+    ttl: int
+
+
 class Leases(Protocol):
     """Secrets that expire."""
 
-    async def register(self, lease: Lease, exchange: Exchange) -> str:
-        """Record a lease, durably, and return its identifier."""
+    async def register(self, lease: Lease, exchange: Exchange) -> Registered:
+        """Record a lease, durably. Raises Denied when the caller's token is gone meanwhile."""
         ...
 
 
 class Wrapping(Protocol):
     """Answers that wait behind a single-use token."""
 
-    async def wrap(self, answer: Reply, exchange: Exchange) -> WrapInfo:
+    async def wrap(self, answer: Reply | RawReply, exchange: Exchange) -> WrapInfo:
         """Keep an answer, durably, and return what the client gets instead."""
         ...
 

@@ -10,7 +10,7 @@ from chancery.exchange import AuditTrail, Exchange, Message, Surroundings
 from chancery.kit.clock import Clock
 from chancery.kit.errors import BadInput, ChanceryError, Denied, NotFound, Unavailable, UnsupportedOperation
 from chancery.kit.params import Params, parse_duration
-from chancery.kit.request import Answer, Caller, Operation, Reply, Request
+from chancery.kit.request import Answer, Caller, Operation, RawReply, Reply, Request
 from chancery.kit.route import Route
 from chancery.namespaces.model import ROOT, Place
 from chancery.namespaces.tenants import Tenants
@@ -84,6 +84,8 @@ class Pipeline:
         """Settle who asks and whether they may. Raises Denied, and only then tells what does not exist."""
         match, place = target.match, target.place
         entry: TokenEntry | None = None
+        if match is not None and match.route.precondition is not None and place.exists:
+            await match.route.precondition(request)
         if match is None or not match.route.unauthenticated or not place.exists:
             request, entry = await self._authorise(request, message, target)
         if not place.exists:
@@ -103,19 +105,22 @@ class Pipeline:
         assert target.match is not None, "permitted requests have a route"
         answer = await _run(target.match.route, exchange.request, exchange.message)
         if not isinstance(answer, Reply):
-            return answer
+            return await self._wrapped(answer, exchange) if isinstance(answer, RawReply) else None
         if answer.login is not None:
             logins = _demand(self._around.logins, "logins")
             auth, warnings = await logins.accept(answer.login, exchange)
             answer = replace(answer, auth=auth, login=None, warnings=(*answer.warnings, *warnings))
         if answer.lease is not None:
             leases, lease = _demand(self._around.leases, "leases"), answer.lease
-            lease_id = await leases.register(lease, exchange)
-            answer = replace(answer, lease=None, lease_id=lease_id, lease_duration=lease.ttl, renewable=lease.renewable)
-        if exchange.wrap_ttl and answer.wrap_info is None:
-            info = await _demand(self._around.wrapping, "wrapping").wrap(answer, exchange)
-            answer = Reply(wrap_info=info, warnings=answer.warnings)
-        return answer
+            lease_id, ttl = await leases.register(lease, exchange)
+            answer = replace(answer, lease=None, lease_id=lease_id, lease_duration=ttl, renewable=lease.renewable)
+        return answer if answer.wrap_info is not None or answer.bare else await self._wrapped(answer, exchange)
+
+    async def _wrapped(self, answer: Reply | RawReply, exchange: Exchange) -> Reply | RawReply:
+        if not exchange.wrap_ttl:
+            return answer
+        info = await _demand(self._around.wrapping, "wrapping").wrap(answer, exchange)
+        return Reply(wrap_info=info, warnings=answer.warnings if isinstance(answer, Reply) else ())
 
     async def serve_sealed(self, message: Message, match: Match) -> Served:
         """Serve a route that works without token and barrier."""
@@ -144,6 +149,7 @@ class Pipeline:
             remote_address=message.remote_address,
             headers=message.headers,
             token=message.token if mounted is not None and mounted.mount.type in _KNOWS_TOKENS else "",
+            fields=message.fields,
         )
 
     async def _authorise(self, request: Request, message: Message, target: _Target) -> tuple[Request, TokenEntry]:
@@ -176,6 +182,7 @@ def _caller(entry: TokenEntry) -> Caller:
         accessor=entry.accessor,
         display_name=entry.display_name,
         policies=entry.policies,
+        token_hash=entry.token_hash,
         entity_id=entry.entity_id,
         is_root="root" in entry.policies,
         namespace_id=entry.namespace,
@@ -212,6 +219,8 @@ def _wrap_ttl(headers: Mapping[str, str]) -> int:
         raise BadInput.of("X-Vault-Wrap-TTL", str(error)) from None
     if seconds < 0:
         raise BadInput.of("X-Vault-Wrap-TTL", "must not be negative")
+    if seconds and headers.get("X-Vault-Wrap-Format", "").lower() == "jwt":
+        raise BadInput.of("X-Vault-Wrap-Format", "jwt is not served: leave the header out for an ordinary token")
     return seconds
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, literal_column, or_, select, update
 from sqlalchemy.sql.selectable import CTE
 
+from chancery.auth.belongings import follow, leave_namespace
 from chancery.auth.sealed import Row
 from chancery.kit.errors import Denied
 from chancery.storage.schema import TOKENS
@@ -38,6 +39,7 @@ def _below(roots: Select[tuple[bytes]]) -> CTE:
 _MINE = _T.hash == bindparam("mine")
 _ROW = select(_T.hash, _T.parent_hash, _T.uses_left, _T.sealed, _T.expires_at).where(_MINE)
 _EARLIEST = select(func.min(_above(bindparam("mine")).c.expires_at))
+_IS_SPENT = _T.uses_left < literal_column("0")  # spelled out: a parameter would hide from SQLite that its index fits
 _HASH_OF = select(_T.hash).where(_T.accessor_hash == bindparam("accessor"))
 _INSERT = insert(TOKENS)
 _RENEW = update(TOKENS).where(_MINE).values(expires_at=bindparam("until"), sealed=bindparam("entry"))
@@ -109,8 +111,10 @@ def delete_tree(connection: Connection, roots: Sequence[bytes]) -> list[bytes]:
 
 def _delete_below(connection: Connection, roots: Select[tuple[bytes]]) -> list[bytes]:
     tree = _below(roots)
-    removed = connection.execute(delete(TOKENS).where(_T.hash.in_(select(tree.c.hash))).returning(_T.hash))
-    return list(removed.scalars())
+    statement = delete(TOKENS).where(_T.hash.in_(select(tree.c.hash))).returning(_T.hash)
+    removed = list(connection.execute(statement).scalars())
+    follow(connection, removed)
+    return removed
 
 
 def delete_alone(connection: Connection, token_hash: bytes) -> list[bytes]:
@@ -118,7 +122,16 @@ def delete_alone(connection: Connection, token_hash: bytes) -> list[bytes]:
     below = descendants(connection, token_hash)
     connection.execute(update(TOKENS).where(_T.parent_hash == token_hash).values(parent_hash=None))
     connection.execute(delete(TOKENS).where(_T.hash == token_hash))
+    follow(connection, [token_hash])
     return below
+
+
+def take(connection: Connection, token_hash: bytes, uses_left: int) -> bool:
+    """Remove one token whose uses stand at `uses_left`. False when somebody else was first."""
+    taken = connection.execute(delete(TOKENS).where(_T.hash == token_hash, _T.uses_left == uses_left)).rowcount == 1
+    if taken:
+        follow(connection, [token_hash])
+    return taken
 
 
 def descendants(connection: Connection, token_hash: bytes) -> list[bytes]:
@@ -128,13 +141,22 @@ def descendants(connection: Connection, token_hash: bytes) -> list[bytes]:
 
 def delete_expired(connection: Connection, now: int, limit: int) -> list[bytes]:
     """Remove up to `limit` expired or spent tokens with everything below them; returns the hashes of the removed."""
-    over = select(_T.hash).where(or_(_T.expires_at <= now, _T.uses_left == SPENT)).limit(limit)
-    roots = list(connection.scalars(over))
+    roots: list[bytes] = list(connection.scalars(_over(now).limit(limit)))
     return delete_tree(connection, roots) if roots else []
+
+
+def any_expired(connection: Connection, now: int) -> bool:
+    """Tell whether `delete_expired` would find anything. Two looks into an index."""
+    return connection.scalar(_over(now).limit(1)) is not None
+
+
+def _over(now: int) -> Select[tuple[bytes]]:
+    return select(_T.hash).where(or_(_T.expires_at <= now, _IS_SPENT))
 
 
 def delete_namespace(connection: Connection, namespace_id: str) -> list[bytes]:
     """Remove the tokens of a namespace and everything below them; returns the hashes of what was removed."""
+    leave_namespace(connection, namespace_id)
     return _delete_below(connection, select(_T.hash).where(_T.namespace == namespace_id))
 
 

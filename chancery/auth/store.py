@@ -95,6 +95,8 @@ class TokenStore:
         self._service: dict[bytes, _Valid] = {}
         self._batch: dict[bytes, TokenEntry] = {}
         self._generation = 0
+        self.on_ended: Callable[[], None] | None = None
+        """Called after tokens ended: what they left behind (leases) waits to be cleared away."""
 
     async def lookup(self, token: str, now: datetime, *, spent: bool = False) -> TokenEntry | None:
         """Return the entry of a valid token, or None. A warm look-up reads no database.
@@ -143,6 +145,20 @@ class TokenStore:
                 await self._database.write(lambda at: rows.add_child(at, row, now))
         except DuplicateRow:
             raise BadInput("cannot create a token with a duplicate ID") from None
+        return created
+
+    async def create_with(
+        self, new: NewToken, belongings: Callable[[TokenEntry], Callable[[Connection], None]]
+    ) -> CreatedToken:
+        """Make an orphan service token together with rows that belong to it, in one transaction."""
+        created, row = self._draft(new, _seconds(self._clock.now()))
+        add_belongings = belongings(created.entry)
+
+        def work(connection: Connection) -> None:
+            rows.add(connection, row)
+            add_belongings(connection)
+
+        await self._database.write(work)
         return created
 
     async def create_root(self, *, token_id: str = "") -> CreatedToken:
@@ -209,7 +225,14 @@ class TokenStore:
         while removed := await self._database.write(lambda at: rows.delete_expired(at, moment, _TIDY_BATCH)):
             self._drop(removed)
             total += len(removed)
+        if total and self.on_ended is not None:
+            self.on_ended()
         return total
+
+    async def any_to_tidy(self, now: datetime) -> bool:
+        """Tell whether `tidy` would find anything; cheap."""
+        moment = _seconds(now)
+        return await self._database.read(lambda at: rows.any_expired(at, moment))
 
     def hash(self, token: str) -> bytes:
         """Return the keyed hash under which a token is known. Raises Sealed."""
@@ -316,6 +339,8 @@ class TokenStore:
         change.put(self._revocations, "last", mark)
         await change.commit()
         self._drop(ended)
+        if self.on_ended is not None:
+            self.on_ended()
 
     def _drop(self, token_hashes: Sequence[bytes]) -> None:
         self._generation += 1

@@ -4,12 +4,13 @@ Found by entry points: `chancery.engines` and `chancery.auth_methods` name an `E
 `ExtensionType`, `chancery.dev_setups` a `DevSetup`. Nothing registers itself on import.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
+from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
 from chancery.kit.request import Login
 from chancery.kit.route import Route
@@ -172,11 +173,38 @@ class AuthMethod(Engine, Protocol):
         ...
 
 
+@runtime_checkable
 class LeasingEngine(Engine, Protocol):
     """An engine whose answers carry leases."""
 
     async def revoke_lease(self, revocation: Mapping[str, str], now: datetime) -> None:
         """Take back what a lease stands for. Idempotent: it is called again after a crash."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work to be done again and again, by one node at a time.
+
+    Idempotent: a node that dies half-way, or a clock that is set, may have it done once more.
+    """
+
+    name: str
+    """Unique within the engine."""
+    period: int
+    """Seconds from one run to the next."""
+    run: Callable[[datetime], Awaitable[None]]
+    """Given the present moment. What it raises is logged; it is tried again after the period."""
+    wanted: Callable[[datetime], Awaitable[bool]] | None = None
+    """A cheap look at whether there is anything to do: False spares the run and what it costs to claim it."""
+
+
+@runtime_checkable
+class PeriodicEngine(Engine, Protocol):
+    """An engine with work of its own to be done from time to time, while it is mounted and the server unsealed."""
+
+    def jobs(self) -> Sequence[Job]:
+        """Return the jobs. Asked again and again: the same names each time."""
         ...
 
 
@@ -220,6 +248,7 @@ class HostContext:
     mounts: Mounts
     kms_libraries: Callable[[], Sequence[KmsLibrary]]
     """As configured now: SIGHUP may change them."""
+    attempts: Attempts = field(default_factory=OwnAttempts)
 
 
 class Extension(Protocol):

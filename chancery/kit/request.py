@@ -57,6 +57,8 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
     token: str = ""
     """The caller's token itself, filled in only for the token store's own routes and sys; empty for engines."""
+    fields: Mapping[str, Any] = MappingProxyType({})
+    """The body, or the query, alone: for what is kept as it was sent."""
 
     def __repr__(self) -> str:
         return f"Request({self.id}, {self.operation.value}, {self.mount_path + self.path!r})"

@@ -38,6 +38,8 @@ class Route:
     delete: Endpoint[Any] | None = None
     exists: Callable[[Request], Awaitable[bool]] | None = None
     """When given, a write to a thing that does not exist needs the `create` capability instead of `update`."""
+    precondition: Callable[[Request], Awaitable[None]] | None = None
+    """Asked before who asks is settled: raises what even a client without a valid token is told."""
     unauthenticated: bool = False
     sudo: bool = False
     """Root-protected: needs the `sudo` capability besides the operation's own."""
