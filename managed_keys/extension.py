@@ -28,7 +28,7 @@ class ManagedKeys:
 
     def __init__(self, context: HostContext, providers: Mapping[str, ProviderType]) -> None:
         self._providers = providers
-        world = ProviderContext(context.clock, context.kms_libraries)
+        world = ProviderContext(context.clock, context.kms_libraries, context.attempts)
         self._backends = {name: provider.open(world) for name, provider in providers.items()}
         catalogue = Catalogue(context.documents, context.mounts, providers)
         self.registry = Registry(catalogue, self._backends, SoftwareKeys(context.barrier), context.clock)

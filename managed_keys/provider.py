@@ -5,9 +5,10 @@ are those of `chancery.kit.errors`: Unavailable (away, may be retried), BackendR
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
 from chancery.kit.engine import KmsLibrary
 from chancery.kit.errors import BadInput
@@ -123,6 +124,7 @@ class ProviderContext:
 
     clock: Clock
     kms_libraries: Callable[[], Sequence[KmsLibrary]]
+    attempts: Attempts = field(default_factory=OwnAttempts)
 
 
 class ProviderType(Protocol):

@@ -20,6 +20,11 @@ class TokenAddress:
         which = f'token "{self.token_label}"' if self.token_label else f"slot {self.slot}"
         return f'{which} of kms_library "{self.library.name}"'
 
+    @property
+    def secret(self) -> bytes:
+        """Return the PIN with the token that it is meant for: what one process at a time may attempt."""
+        return "\0".join((str(self.library.library), self.token_label, self.slot, self.pin)).encode()
+
     def login(self, *, reinitialise: bool) -> Login:
         """Build the request that opens the token."""
         return Login(

@@ -1,13 +1,15 @@
 """The signer processes of one token: started, logged in, revived, replaced, and left alone when that is wiser.
 
-One task, the opener, starts processes and logs in, one after the other. A PIN that was refused is never tried again by
-the same crew: that is how tokens lock. While the token is away nothing is tried before the breaker's delay is over.
+One task, the opener, starts processes and logs in, one after the other. A PIN that was refused is never tried again,
+neither by this crew nor by those of the server's other processes: that is how tokens lock. While the token is away
+nothing is tried before the breaker's delay is over.
 """
 
 import asyncio
 import logging
 from typing import Protocol
 
+from chancery.kit.attempts import Attempts, Refusal
 from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.breaker import CLOSED
 from managed_keys.providers.pkcs11.ckr import Fault, Remedy
@@ -34,7 +36,7 @@ class Foreman(Owner, Protocol):
 class Crew:
     """The processes. `ready` are those that are logged in; the first of them leads."""
 
-    def __init__(self, address: TokenAddress, size: int, foreman: Foreman) -> None:
+    def __init__(self, address: TokenAddress, size: int, foreman: Foreman, attempts: Attempts) -> None:
         self.ready: list[SignerProcess] = []
         self.processes: list[SignerProcess] = []
         self.refusal: Failure | None = None
@@ -48,6 +50,8 @@ class Crew:
         self._opener: asyncio.Task[None] | None = None
         self._endings: set[asyncio.Task[None]] = set()
         self._dismissed = False
+        self._attempts = attempts
+        self._refused_as: Refusal | None = None
 
     @property
     def is_resting(self) -> bool:
@@ -65,6 +69,11 @@ class Crew:
             self._size = size
             if self.ready:
                 self.muster()
+
+    def forgive(self) -> None:
+        """Let the PIN be tried again, by whichever process: what it is for was configured anew."""
+        if self._refused_as is not None:
+            self._attempts.forgive(self._address.secret, self._refused_as)
 
     def muster(self) -> None:
         """See to it that processes are started and logged in, unless that is under way."""
@@ -152,11 +161,17 @@ class Crew:
         return failure
 
     async def _login(self, process: SignerProcess, *, reinitialise: bool) -> Failure | None:
-        try:
-            allowance = self._address.library.timeout + _STARTING
-            await process.login(self._address.login(reinitialise=reinitialise), allowance)
-        except Failure as failure:
-            return failure
+        allowance = self._address.library.timeout + _STARTING
+        async with self._attempts.turn(self._address.secret) as turn:
+            if turn.refusal is not None:
+                self._refused_as = turn.refusal
+                return Failure(Fault.PIN, turn.refusal.reason)
+            try:
+                await process.login(self._address.login(reinitialise=reinitialise), allowance)
+            except Failure as failure:
+                if failure.fault is Fault.PIN:
+                    self._refused_as = turn.refused(failure.text)
+                return failure
         return None
 
     def _refuse(self, failure: Failure) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from chancery.kit.attempts import Attempts, OwnAttempts
 from managed_keys.keys import SignatureScheme
 from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.ckr import Fault, Remedy
@@ -40,12 +41,12 @@ _CLOSED = "the connection to the token was closed"
 class SignerPool:
     """Signs, finds and generates with one token. Its methods raise Failure."""
 
-    def __init__(self, address: TokenAddress, size: int) -> None:
+    def __init__(self, address: TokenAddress, size: int, attempts: Attempts | None = None) -> None:
         self.address = address
         self.closed = False
         self.users: set[object] = set()
         """Who needs this pool; kept by the backend, which closes it when nobody does."""
-        self.crew = Crew(address, size, self)
+        self.crew = Crew(address, size, self, attempts or OwnAttempts())
         self._loop = asyncio.get_running_loop()
         self._timeout = address.library.timeout
         self._waiting: deque[Call] = deque()

@@ -149,6 +149,7 @@ class Pkcs11Provider:
             for introduction in self._introduced:
                 pool.forget(introduction.number)
             pool.users.discard(self)
+            pool.crew.forgive()
             if not pool.users or pool.crew.refusal is not None:
                 await self._backend.drop(pool)
         self._used.clear()
@@ -211,7 +212,7 @@ class Pkcs11Backend:
         size = max(parameters.max_parallel, address.library.max_parallel)
         pool = self._pools.get(address)
         if pool is None or pool.closed:
-            pool = self._pools[address] = SignerPool(address, size)
+            pool = self._pools[address] = SignerPool(address, size, self._context.attempts)
         pool.crew.resize(size)
         return pool
 
