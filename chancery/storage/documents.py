@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, insert
 
 from chancery.kit.sealing import Barrier
-from chancery.kit.storage import Collection, Database, Stored
+from chancery.kit.storage import Collection, Database, DocumentMoved, Stored
 from chancery.storage import document_rows as rows
 from chancery.storage.collection import Commit, SealedCollection, Step
 from chancery.storage.document_rows import Place, whole_scope
@@ -86,7 +86,11 @@ class DocumentStore:
                 rows.journal(connection, revision, (place for place in touched if place is not None))
             return revision, results
 
-        revision, results = await self._database.write(work)
+        try:
+            revision, results = await self._database.write(work)
+        except DocumentMoved:
+            await self.poll()  # it may have been another process: whoever reads again must see what is there now
+            raise
         return [step.committed(result, revision) for step, result in zip(steps, results, strict=True)]
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import Connection, Table
 
-from chancery.kit.storage import Database, Document, Stored
+from chancery.kit.storage import Database, Document, DocumentMoved, Stored
 from chancery.storage import document_cache
 from chancery.storage.document_cache import DocumentCache
 from chancery.storage.documents import DocumentStore
@@ -163,3 +164,17 @@ async def test_a_read_overtaken_by_a_write_is_not_kept(tmp_path: Path) -> None:
         kept = await numbers.get("n")
         assert kept is not None
         assert kept.value.value == 2
+
+
+async def test_who_loses_a_race_with_another_process_reads_what_won(tmp_path: Path) -> None:
+    async with sqlite_backend(tmp_path) as database:
+        await prepare(database)
+        barrier = open_barrier()
+        ours, theirs = (DocumentStore(database, barrier).scope("s").collection("number", Number) for _ in range(2))
+        before = await ours.put("n", Number(value=1))
+        await theirs.put("n", Number(value=2))
+        with pytest.raises(DocumentMoved):
+            await ours.put("n", Number(value=3), expected=before.version)
+        now = await ours.get("n")
+        assert now is not None
+        assert now.value.value == 2
