@@ -118,6 +118,8 @@ class KmsLibrarySettings(_Section):
     library: Path
     environment: dict[str, str] = {}
     """Variables for the signer process of this library alone."""
+    initialization: str = ""
+    """Text for C_Initialize, as NSS wants it: "configdir='sql:/etc/nss' ..."; empty for all other modules."""
     max_parallel: Annotated[int, Field(ge=1, le=64)] = 1
     """Signer processes a token; a managed key may ask for more with its own max_parallel."""
     timeout: Seconds = 10
@@ -198,6 +200,7 @@ class Settings(_Section):
                 type=library.type,
                 library=library.library,
                 environment=dict(library.environment),
+                initialization=library.initialization,
                 max_parallel=library.max_parallel,
                 timeout=float(library.timeout),
             )
