@@ -43,6 +43,8 @@ class SqliteDatabase:
     """One file. `location` is its path or a URL such as `sqlite:////var/lib/chancery/chancery.db`."""
 
     storage_type = "sqlite"
+    bell: None = None
+    """A file rings no bells: changes by other processes are found by looking."""
 
     def __init__(
         self,
@@ -60,10 +62,11 @@ class SqliteDatabase:
         self._queue_limit = queue_limit
         self._plans: dict[tuple[Table, tuple[str, ...]], InsertPlan | None] = {}
         self._writing = self._engine(NullPool, "BEGIN IMMEDIATE")
-        self._reading = self._engine(QueuePool, "BEGIN", pool_size=readers, max_overflow=0)
+        self._reading = self._engine(QueuePool, "BEGIN", pool_size=readers + 1, max_overflow=0)
         event.listen(self._reading, "connect", _forbid_writing)
         self._writer: Writer | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._peeking: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
         """Create the file (0600, in a directory 0700) unless it exists, and connect.
@@ -73,13 +76,16 @@ class SqliteDatabase:
         connection = await asyncio.to_thread(self._first_connection)
         self._writer = Writer(connection, batch_limit=self._batch_limit, queue_limit=self._queue_limit)
         self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="chancery-reader")
+        self._peeking = ThreadPoolExecutor(1, thread_name_prefix="chancery-peek")
 
     async def close(self) -> None:
         """Finish everything accepted so far, then close. May be called twice."""
-        writer, pool, self._pool = self._writer, self._pool, None
-        if pool is not None:
-            await asyncio.to_thread(pool.shutdown)
-            self._reading.dispose()
+        writer, pools = self._writer, (self._pool, self._peeking)
+        self._pool = self._peeking = None
+        for pool in pools:
+            if pool is not None:
+                await asyncio.to_thread(pool.shutdown)
+        self._reading.dispose()
         if writer is not None:
             await writer.close()
 
@@ -88,6 +94,12 @@ class SqliteDatabase:
         if self._pool is None:
             raise Unavailable("the database is closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, work)
+
+    async def peek(self, work: Callable[[Connection], T]) -> T:
+        """Read as `read` does, on a thread and a connection that nothing else uses. Raises Unavailable."""
+        if self._peeking is None:
+            raise Unavailable("the database is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._peeking, self._read, work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run work in a transaction on the writer's thread; returns when it is durable.
@@ -98,6 +110,10 @@ class SqliteDatabase:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._open_writer().submit(Work(future, work))
         return await future
+
+    async def migrate(self, work: Callable[[Connection], T]) -> T:
+        """Run work in a transaction. Writers take turns anyway, migrations among them."""
+        return await self.write(work)
 
     async def append(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert one row durably, in one statement with whatever arrives meanwhile. Raises as `write` does."""

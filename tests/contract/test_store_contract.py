@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.util import await_only
 
 from chancery.kit.errors import Unavailable
 from chancery.kit.storage import DuplicateRow
@@ -147,7 +148,11 @@ async def test_read_work_sees_one_snapshot(database: HostDatabase) -> None:
     def work(at: Connection) -> tuple[int, int]:
         counted = select(func.count()).select_from(THINGS)
         before = at.scalars(counted).one()
-        asyncio.run_coroutine_threadsafe(database.append(THINGS, thing("meanwhile")), loop).result(10)
+        meanwhile = database.append(THINGS, thing("meanwhile"))
+        if at.dialect.is_async:
+            await_only(meanwhile)
+        else:
+            asyncio.run_coroutine_threadsafe(meanwhile, loop).result(10)
         return before, at.scalars(counted).one()
 
     assert await database.read(work) == (0, 0)

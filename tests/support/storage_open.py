@@ -1,5 +1,6 @@
 """Opens stores for tests: one context manager a backend, and a barrier that is open."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -26,8 +27,10 @@ from chancery.seal.barrier import KeyringBarrier
 from chancery.seal.keyring import Keyring
 from chancery.storage.database import HostDatabase
 from chancery.storage.migrate import migrate
+from chancery.storage.postgres import PostgresDatabase
 from chancery.storage.schema import HOST
 from chancery.storage.sqlite import SqliteDatabase
+from tests.support.storage_postgres import shared_server
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -66,10 +69,29 @@ async def sqlite_backend(directory: Path) -> AsyncIterator[HostDatabase]:
         await database.close()
 
 
-BACKENDS: dict[str, OpenBackend] = {"sqlite": sqlite_backend}
+@asynccontextmanager
+async def postgres_backend(directory: Path) -> AsyncIterator[HostDatabase]:
+    """Open a database of the session's server that belongs to the directory; opening again gives the same data."""
+    database = PostgresDatabase(await asyncio.to_thread(postgres_url_of, directory))
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
-async def prepare(database: Database) -> None:
+def postgres_url_of(directory: Path) -> str:
+    """Return the URL of the database that belongs to a directory, made when there is none."""
+    server, name = shared_server(), directory / "database"
+    if not name.is_file():
+        name.write_text(server.fresh_database())
+    return server.url(name.read_text())
+
+
+BACKENDS: dict[str, OpenBackend] = {"sqlite": sqlite_backend, "postgresql": postgres_backend}
+
+
+async def prepare(database: HostDatabase) -> None:
     """Create the host's tables and the tests' own."""
     await migrate(database, [HOST])
     await database.write(METADATA.create_all)
