@@ -134,6 +134,45 @@ class KmsLibrarySettings(_Section):
         return library
 
 
+class AuditDeviceSettings(_Section):
+    """One audit device that is always enabled."""
+
+    type: str
+    path: str = ""
+    """Where `sys/audit` shows it; its type when empty."""
+    description: str = ""
+    options: dict[str, str] = {}
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _as_text(cls, options: object) -> object:
+        if not isinstance(options, dict):
+            return options
+        return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in options.items()}
+
+
+class Audit(_Section):
+    """Who asked for what and what they were told: the devices that record it, and what the API may enable."""
+
+    devices: list[AuditDeviceSettings] = []
+    directories: list[Path] = []
+    """Where file devices that `sys/audit` enables may write; nowhere by default."""
+    addresses: list[str] = []
+    """Where socket devices that `sys/audit` enables may send to; nowhere by default."""
+    deadline: Seconds = 5
+    """Seconds that a device may take for a line."""
+    queue: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Lines that may wait for a device."""
+
+    @field_validator("directories")
+    @classmethod
+    def _are_absolute(cls, directories: list[Path]) -> list[Path]:
+        wrong = [str(directory) for directory in directories if not directory.is_absolute() or directory == Path("/")]
+        if wrong:
+            raise ValueError(f"expected absolute paths below the root directory, got {', '.join(wrong)}")
+        return directories
+
+
 class Limits(_Section):
     """What one client may ask of the server."""
 
@@ -164,18 +203,13 @@ class Settings(_Section):
     seal: Seal = Seal()
     kms_libraries: list[KmsLibrarySettings] = []
     log: Log = Log()
-    workers: Literal[1] = 1
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that serve, each the whole server, all on the same addresses."""
     limits: Limits = Limits()
+    audit: Audit = Audit()
     default_lease_ttl: Seconds = DEFAULT_LEASE_TTL
     max_lease_ttl: Seconds = DEFAULT_LEASE_TTL
     cluster_name: Annotated[str, Field(max_length=128)] = "chancery"
-
-    @field_validator("workers", mode="before")
-    @classmethod
-    def _one_worker(cls, workers: object) -> object:
-        if isinstance(workers, int) and workers > 1:
-            raise ValueError("this release serves with 1 worker process; remove the setting or set 1")
-        return workers
 
     @field_validator("kms_libraries")
     @classmethod
