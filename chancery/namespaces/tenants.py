@@ -3,9 +3,11 @@
 Deleting is intent, act, result: the record is marked first, so a crash half-way is finished at the next start.
 """
 
+import asyncio
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -56,6 +58,7 @@ class Tenants:
         self._extensions = extensions
         self._records = world.documents("system/namespaces").collection("namespace", NamespaceRecord)
         self._tenants: dict[str, Tenant] = {}
+        self._opening: dict[str, asyncio.Task[None]] = {}
         self.namespaces = NamespaceTable()
 
     def all(self, namespace_id: str) -> list[Mount]:
@@ -78,6 +81,8 @@ class Tenants:
 
     async def close_all(self) -> None:
         """Stop every engine and forget every namespace. Called at seal and shutdown."""
+        if self._opening:
+            await asyncio.wait(self._opening.values())
         mounted = list(self._table)
         self._table.clear()
         for tenant in self._tenants.values():
@@ -101,7 +106,7 @@ class Tenants:
             await self._records.put(path, NamespaceRecord(namespace=namespace), expected=ABSENT)
         except DocumentMoved:
             raise BadInput(f'namespace "{path}" was created by somebody else; read it') from None
-        await self._open(namespace)
+        await self.open(namespace)
         return namespace
 
     async def describe(self, namespace: Namespace, custom_metadata: Mapping[str, str]) -> Namespace:
@@ -126,6 +131,57 @@ class Tenants:
         )
         await self._finish_delete(marked)
 
+    def tenants(self) -> list[Tenant]:
+        """Return what every open namespace owns."""
+        return list(self._tenants.values())
+
+    async def open(self, namespace: Namespace) -> None:
+        """Open a namespace unless it is open; whoever comes while it is being opened waits for that."""
+        if namespace.id in self._tenants and namespace.id not in self._opening:
+            return
+        opening = self._opening.get(namespace.id)
+        if opening is None:
+            opening = self._opening[namespace.id] = asyncio.create_task(self._open(namespace))
+            opening.add_done_callback(lambda _: self._opening.pop(namespace.id, None))
+        await asyncio.shield(opening)
+
+    async def close(self, namespace: Namespace) -> None:
+        """Stop serving a namespace that another process deletes or deleted. Erases nothing."""
+        tenant = self._tenants.pop(namespace.id, None)
+        if tenant is None:
+            return
+        self.namespaces.remove(namespace)
+        closing = [mounted for mounted in self._table if mounted.mount.namespace_id == namespace.id]
+        for mounted in closing:
+            self._table.remove(namespace.id, mounted.mount.path)
+        tenant.policies.forget()
+        for mounted in closing:
+            await mounted.engine.stop()
+
+    async def follow(self, path: str) -> None:
+        """Open, describe or close the namespace at a path as its record says, since another process changed it."""
+        document = await self._records.get(path)
+        record = document.value if document is not None and not document.value.deleting else None
+        known = self.namespaces.get(path)
+        if known is not None and (record is None or record.namespace.id != known.id):
+            await self.close(known)
+            known = None
+        if record is None:
+            return
+        if known is None:
+            await self.open(record.namespace)
+        else:
+            self.namespaces.put(record.namespace)
+
+    async def follow_all(self) -> None:
+        """Follow every record, and the namespaces that have one no more; then every mount."""
+        gone = {namespace.path for namespace in self.namespaces.all() if not namespace.is_root}
+        recorded = [document.name for document in await self._records.all()]
+        for path in sorted(gone - set(recorded), reverse=True) + recorded:
+            await self.follow(path)
+        for tenant in self.tenants():
+            await tenant.mounts.follow_all()
+
     def _hidden_child(self, parent: Namespace, mount_path: str) -> str | None:
         first = f"{parent.path}{mount_path.partition('/')[0]}/"
         return first if self.namespaces.get(first) is not None else None
@@ -139,7 +195,8 @@ class Tenants:
             self._table.remove(namespace.id, path)
         for scope in ("system", "policy", "token", *self._extensions):
             await self._world.documents(f"{scope}/{namespace.id}").erase()
-        await self._records.delete(namespace.path, expected=document.version)
+        with suppress(DocumentMoved):  # another node, just started, may have finished this first
+            await self._records.delete(namespace.path, expected=document.version)
         self.namespaces.remove(namespace)
         del self._tenants[namespace.id]
 

@@ -7,6 +7,7 @@ import logging
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from chancery.kit.clock import Clock
@@ -67,10 +68,8 @@ class MountService:
         for document in await self._records.all():
             if document.value.disabling:
                 await self._finish_disable(document)
-            elif document.value.mount.type in self._world.engines:
-                await self._open(document.value.mount)
             else:
-                _log.error("mount %s: no installed engine has its type %s", document.name, document.value.mount.type)
+                await self._open_if_known(document)
 
     async def disable_all(self) -> None:
         """Take every mount away with everything it stored. Called when the namespace is deleted."""
@@ -95,7 +94,7 @@ class MountService:
             await self._records.put(mount.path, MountRecord(mount=mount), expected=ABSENT)
         except DocumentMoved:
             raise BadInput(f"path is already in use at {mount.path}") from None
-        await self._open(mount)
+        await self._open(mount, version=1)
 
     async def tune(self, path: str, config: MountConfig, description: str, options: Mapping[str, str]) -> None:
         """Replace the tunable part of a mount. Raises BadInput for built-in mounts."""
@@ -104,8 +103,30 @@ class MountService:
         if document is None or mounted is None:
             raise BadInput(f'cannot tune "{path}"')
         tuned = replace(mounted.mount, config=config, description=description, options=dict(options))
-        await self._records.put(path, MountRecord(mount=tuned), expected=document.version)
-        mounted.mount = tuned
+        stored = await self._records.put(path, MountRecord(mount=tuned), expected=document.version)
+        mounted.mount, mounted.version = tuned, stored.version
+
+    async def follow(self, path: str) -> None:
+        """Open, tune or close a mount as its record says, since another process changed it. Erases nothing."""
+        document = await self._records.get(path)
+        record = document.value if document is not None and not document.value.disabling else None
+        mounted = self._table.get(self._namespace_id, path)
+        if mounted is not None and mounted.version and (record is None or record.mount.uuid != mounted.mount.uuid):
+            self._table.remove(self._namespace_id, path)
+            await mounted.engine.stop()
+            mounted = None
+        if document is None or record is None:
+            return
+        if mounted is None:
+            await self._open_if_known(document)
+        elif mounted.version < document.version:  # otherwise it was tuned here meanwhile
+            mounted.mount, mounted.version = record.mount, document.version
+
+    async def follow_all(self) -> None:
+        """Follow every record, and the mounts that have one no more."""
+        recorded = {document.name for document in await self._records.all()}
+        for path in sorted(recorded | {mount.path for mount in self.all()}):
+            await self.follow(path)
 
     async def disable(self, path: str) -> None:
         """Take a mount away with everything it stored; silently fine when there is none, as in Vault."""
@@ -126,14 +147,26 @@ class MountService:
             await engine.stop()
         await engine.erase()
         await self._world.documents(f"mount/{mount.uuid}").erase()
-        await self._records.delete(document.name, expected=document.version)
+        with suppress(DocumentMoved):  # another node, just started, may have finished this first
+            await self._records.delete(document.name, expected=document.version)
 
-    async def _open(self, mount: Mount) -> None:
+    async def _open_if_known(self, document: Document[MountRecord]) -> None:
+        mount = document.value.mount
+        if mount.type in self._world.engines:
+            await self._open(mount, document.version)
+        else:
+            _log.error("mount %s: no installed engine has its type %s", document.name, mount.type)
+
+    async def _open(self, mount: Mount, version: int) -> None:
         engine, cell = self._build(mount)
-        mounted = Mounted(mount, engine, Router(engine.routes()))
+        mounted = Mounted(mount, engine, Router(engine.routes()), version)
         cell.append(mounted)
         await engine.start()
-        self._table.put(mounted)
+        known = self._table.get(self._namespace_id, mount.path)
+        if known is None:
+            self._table.put(mounted)
+        else:  # whoever enabled it and whoever followed the record met here
+            await engine.stop()
 
     def _build(self, mount: Mount) -> tuple[Engine, list[Mounted]]:
         cell: list[Mounted] = []

@@ -14,6 +14,8 @@ class Mounted:
     mount: Mount
     engine: Engine
     router: Router
+    version: int = 0
+    """Of the record that `mount` was read from; 0 for a built-in mount, which has none."""
 
 
 class MountTable:

@@ -19,6 +19,7 @@ from chancery.seal import records, shamir
 from chancery.seal.barrier import KeyringBarrier
 from chancery.seal.keyring import KEY_SIZE, Keyring, new_key, unwrap, wipe, wrap
 from chancery.seal.records import SealRecord, Work
+from chancery.storage.documents import Read
 
 MIN_SHARE_SIZE = 16
 MAX_SHARE_SIZE = KEY_SIZE + 1
@@ -183,10 +184,13 @@ class SealService:
         self._follow(keyring, after)
         return keyring.active.number
 
-    async def refresh(self) -> None:
-        """Take over a keyring that another process rotated. Cheap when nothing changed. Raises Sealed."""
+    async def refresh(self, read: Read | None = None) -> None:
+        """Take over a keyring that another process rotated. Cheap when nothing changed. Raises Sealed.
+
+        `read` replaces the database's own.
+        """
         self._open_root_key()
-        wrapped = await self._database.read(records.read_keyring)
+        wrapped = await (read or self._database.read)(records.read_keyring)
         if wrapped != self._wrapped_keyring:
             self._follow(self._keyring(self._open_root_key(), wrapped), wrapped)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, insert
 
@@ -14,6 +14,15 @@ from chancery.storage.collection import Commit, SealedCollection, Step
 from chancery.storage.document_rows import Place, whole_scope
 
 M = TypeVar("M", bound=Stored)
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """`Database.read`, or what can stand in for it."""
+
+    async def __call__(self, work: Callable[[Connection], T]) -> T:
+        """Run read-only work on a consistent snapshot."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,8 @@ class Polled:
     revision: int
     changed: Sequence[Place] = ()
     """An empty kind stands for a whole scope that was erased."""
+    elsewhere: Sequence[Place] = ()
+    """Those that this process did not make itself. One of its own may be among them, never the reverse."""
     everything: bool = False
     """The first poll, or more changes than the journal keeps: anything may have changed."""
 
@@ -36,6 +47,12 @@ class DocumentStore:
         self._scopes: dict[str, ScopedDocuments] = {}
         self._running: set[asyncio.Task[list[Any]]] = set()
         self._seen: int | None = None
+        self._own: set[int] = set()
+        """Revisions that this process made since the last poll."""
+        self._found: list[Polled] = []
+        """What was found in passing, for the next poll to tell."""
+        self.on_commit: list[Callable[[], None]] = []
+        """Called after each change to documents and before whoever asked for it is answered, to tell the others."""
 
     def scope(self, scope: str) -> "ScopedDocuments":
         """Return the documents of a scope; the same object each time."""
@@ -45,13 +62,27 @@ class DocumentStore:
             documents = self._scopes[scope] = ScopedDocuments(scope, self._database, self._barrier, self.commit)
             return documents
 
-    async def poll(self) -> Polled:
-        """Drop what other processes changed since the last poll. One read of one row when nothing did."""
+    async def poll(self, read: Read | None = None) -> Polled:
+        """Drop what other processes changed since the last poll. One read of one row when nothing did.
+
+        `read` replaces the database's own.
+        """
+        polled = await self._catch_up(read or self._database.read)
+        found, self._found = self._found, []
+        return Polled(
+            polled.revision,
+            tuple(place for each in (*found, polled) for place in each.changed),
+            tuple(place for each in (*found, polled) for place in each.elsewhere),
+            everything=any(each.everything for each in (*found, polled)),
+        )
+
+    async def _catch_up(self, read: Read) -> Polled:
         seen = self._seen
-        newest, changed = await self._database.read(
+        newest, changed = await read(
             lambda at: (rows.current_revision(at), None) if seen is None else rows.changes_since(at, seen)
         )
-        self._seen = newest
+        own, self._own = self._own, {revision for revision in self._own if revision > newest}
+        self._seen = max(newest, self._seen or 0)
         if changed is None:
             for documents in self._scopes.values():
                 documents.outdated(newest)
@@ -59,7 +90,11 @@ class DocumentStore:
         for revision, place in changed:
             if place.scope in self._scopes:
                 self._scopes[place.scope].changed(place, revision)
-        return Polled(newest, tuple(place for _, place in changed))
+        return Polled(
+            newest,
+            tuple(place for _, place in changed),
+            tuple(place for revision, place in changed if revision not in own),
+        )
 
     def forget(self) -> None:
         """Drop everything decoded; called when the barrier is sealed."""
@@ -89,9 +124,19 @@ class DocumentStore:
         try:
             revision, results = await self._database.write(work)
         except DocumentMoved:
-            await self.poll()  # it may have been another process: whoever reads again must see what is there now
+            # It may have been another process: whoever reads again must see what is there now.
+            self._found.append(await self._catch_up(self._database.read))
             raise
-        return [step.committed(result, revision) for step, result in zip(steps, results, strict=True)]
+        answers = [step.committed(result, revision) for step, result in zip(steps, results, strict=True)]
+        if revision:
+            self._committed(revision)
+        return answers
+
+    def _committed(self, revision: int) -> None:
+        if self._seen is not None:
+            self._own.add(revision)
+        for tell in self.on_commit:
+            tell()
 
 
 class ScopedDocuments:
