@@ -1,5 +1,6 @@
 """One request, one way: sealed? -> mount -> token -> ACL -> route -> typed parameters -> engine -> answer."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -54,40 +55,48 @@ class Pipeline:
             self._around.quotas.admit(message, target.place.namespace, target.place.path, mount)
         request = self._request(message, target)
         audit = self._around.audit
-        if audit is None or not audit.is_active:
-            exchange = await self._permit(request, message, target)
-            return Served(await self._answer(exchange, target), mount.type if mount is not None else "")
-        return await self._serve_audited(audit, request, message, target)
+        if audit is not None and audit.is_active and _is_audited(target):
+            return await self._serve_audited(audit, request, message, target)
+        entry = await self._identify(request, message, target)
+        exchange = await self._permit(request, message, target, entry)
+        answer = await self._answer(exchange, target)
+        if audit is not None and audit.is_active and _is_audited(target):
+            await audit.response(exchange, answer, None)  # this very request enabled the first device
+        return Served(answer, mount.type if mount is not None else "")
 
     async def _serve_audited(self, audit: AuditTrail, request: Request, message: Message, target: _Target) -> Served:
         mount = target.mounted.mount if target.mounted is not None else None
         exchange = Exchange(message, request, target.place.namespace, target.place.path, mount, None)
-        answer: Answer = None
         try:
-            try:
-                exchange = await self._permit(request, message, target)
-            except ChanceryError as refusal:
-                await audit.request(exchange, refusal)
-                raise
-            await audit.request(exchange, None)
-            answer = await self._answer(exchange, target)
-        except ChanceryError as error:
-            await audit.response(exchange, None, error)
+            exchange = exchange._replace(entry=await self._identify(request, message, target))
+            exchange = await self._permit(request, message, target, exchange.entry)
+        except Exception as refusal:
+            await audit.request(exchange, _as_recorded(refusal))
+            await audit.response(exchange, None, _as_recorded(refusal))
             raise
-        except Exception:
-            await audit.response(exchange, None, ChanceryError("internal error"))
+        await audit.request(exchange, None)
+        try:
+            answer = await self._answer(exchange, target)
+        except (Exception, asyncio.CancelledError) as error:
+            await audit.response(exchange, None, _as_recorded(error))
             raise
         await audit.response(exchange, answer, None)
         return Served(answer, mount.type if mount is not None else "")
 
-    async def _permit(self, request: Request, message: Message, target: _Target) -> Exchange:
-        """Settle who asks and whether they may. Raises Denied, and only then tells what does not exist."""
+    async def _identify(self, request: Request, message: Message, target: _Target) -> TokenEntry | None:
+        """Find the caller's token; None where none is needed. Raises Denied."""
         match, place = target.match, target.place
-        entry: TokenEntry | None = None
         if match is not None and match.route.precondition is not None and place.exists:
             await match.route.precondition(request)
-        if match is None or not match.route.unauthenticated or not place.exists:
-            request, entry = await self._authorise(request, message, target)
+        if match is not None and match.route.unauthenticated and place.exists:
+            return None
+        return await self._access.identify(message.token, message.remote_address)
+
+    async def _permit(self, request: Request, message: Message, target: _Target, entry: TokenEntry | None) -> Exchange:
+        """Settle whether the caller may. Raises Denied, and only then tells what does not exist."""
+        match, place = target.match, target.place
+        if entry is not None:
+            request = await self._authorise(request, message, target, entry)
         if not place.exists:
             raise NotFound("namespace not found")
         if target.mounted is None:
@@ -152,10 +161,9 @@ class Pipeline:
             fields=message.fields,
         )
 
-    async def _authorise(self, request: Request, message: Message, target: _Target) -> tuple[Request, TokenEntry]:
-        entry = await self._access.identify(message.token, message.remote_address)
+    async def _authorise(self, request: Request, message: Message, target: _Target, entry: TokenEntry) -> Request:
         match = target.match
-        operation = await _settle_operation(request, match)
+        operation = await _settle_operation(request, entry, match)
         acl, prefix = await self._access.scoped(entry, target.place.namespace)
         path = prefix + target.place.path
         if operation is Operation.LIST:
@@ -164,17 +172,18 @@ class Pipeline:
         wrap_ttl = _wrap_ttl(message.headers)
         if not acl.allows(operation, path, sudo_needed=sudo_needed, data=message.fields, wrap_ttl=wrap_ttl).allowed:
             raise Denied
-        return request._replace(operation=operation, caller=_caller(entry)), entry
+        return request._replace(operation=operation, caller=_caller(entry))
 
 
 _KNOWS_TOKENS = frozenset({"system", "token"})
 """Only these mounts are handed the clear token, to look it up, renew or revoke it."""
 
 
-async def _settle_operation(request: Request, match: Match | None) -> Operation:
+async def _settle_operation(request: Request, entry: TokenEntry, match: Match | None) -> Operation:
     if request.operation is not Operation.UPDATE or match is None or match.route.exists is None:
         return request.operation
-    return Operation.UPDATE if await match.route.exists(request) else Operation.CREATE
+    exists = await match.route.exists(request._replace(caller=_caller(entry)))
+    return Operation.UPDATE if exists else Operation.CREATE
 
 
 def _caller(entry: TokenEntry) -> Caller:
@@ -222,6 +231,18 @@ def _wrap_ttl(headers: Mapping[str, str]) -> int:
     if seconds and headers.get("X-Vault-Wrap-Format", "").lower() == "jwt":
         raise BadInput.of("X-Vault-Wrap-Format", "jwt is not served: leave the header out for an ordinary token")
     return seconds
+
+
+def _is_audited(target: _Target) -> bool:
+    return target.match is None or not target.match.route.unaudited
+
+
+def _as_recorded(error: BaseException) -> ChanceryError:
+    """Return what audit may say of an error: only our own are made to be read."""
+    if isinstance(error, ChanceryError):
+        return error
+    given_up = isinstance(error, asyncio.CancelledError)
+    return ChanceryError("given up before it was answered" if given_up else "internal error")
 
 
 def _demand(port: T | None, name: str) -> T:

@@ -189,6 +189,16 @@ class NoParams(Params):
     """For operations that take nothing but their path."""
 
 
+class FreeForm(Params):
+    """For operations that keep whatever they are sent: handlers read `Request.fields`."""
+
+    @classmethod
+    def unknown(cls, raw: Mapping[str, Any]) -> list[str]:
+        """Return nothing: there are no unknown names."""
+        del raw
+        return []
+
+
 _KNOWN: dict[type[Params], frozenset[str]] = {}
 
 

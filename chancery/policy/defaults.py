@@ -10,8 +10,17 @@ DEFAULT: Final = "default"
 
 ROOT_POLICY: Final = Policy(ROOT, ())
 
-UNASSIGNABLE: Final = frozenset({"response-wrapping", "control-group"})
+RESPONSE_WRAPPING: Final = "response-wrapping"
+"""Held by wrapping tokens alone, the same in every namespace; cannot be written or deleted."""
+
+UNASSIGNABLE: Final = frozenset({RESPONSE_WRAPPING, "control-group"})
 """Names that Vault keeps for itself: no token can be created with them."""
+
+RESPONSE_WRAPPING_TEXT: Final = """\
+path "cubbyhole/response"     { capabilities = ["read"] }
+path "sys/wrapping/unwrap"    { capabilities = ["update"] }
+path "auth/token/revoke-self" { capabilities = ["update"] }
+"""
 
 DEFAULT_TEXT: Final = """\
 # What a token may always do with itself.

@@ -9,7 +9,7 @@ from typing import TypeVar
 from chancery.kit.errors import BadInput, Corrupted
 from chancery.kit.storage import ABSENT, DocumentMoved, Documents, Stored
 from chancery.policy.acl import ACL, ROOT
-from chancery.policy.defaults import DEFAULT, DEFAULT_TEXT, ROOT_POLICY
+from chancery.policy.defaults import DEFAULT, DEFAULT_TEXT, RESPONSE_WRAPPING, RESPONSE_WRAPPING_TEXT, ROOT_POLICY
 from chancery.policy.model import Policy
 from chancery.policy.parse import parse_policy
 from chancery.policy.templates import ActsAsPattern, Subject
@@ -80,6 +80,8 @@ class PolicyStore:
         folded = fold(name)
         if folded == ROOT:
             return ""
+        if folded == RESPONSE_WRAPPING:
+            return RESPONSE_WRAPPING_TEXT
         document = await self._documents.get(folded)
         return document.value.text if document is not None else None
 
@@ -87,8 +89,8 @@ class PolicyStore:
         """Check and store a policy, durably. Raises BadInput that names every problem of the text."""
         folded = fold(name)
         _demand_name(folded)
-        if folded == ROOT:
-            raise BadInput('cannot update "root" policy')
+        if folded in {ROOT, RESPONSE_WRAPPING}:
+            raise BadInput(f'cannot update "{folded}" policy')
         policy = await _parse(folded, text)
         await self._documents.put(folded, StoredPolicy(text=text))
         self.changed()
@@ -97,8 +99,8 @@ class PolicyStore:
     async def delete(self, name: str) -> None:
         """Remove a policy, durably; absent ones are fine. Raises BadInput for root and default."""
         folded = fold(name)
-        if folded == ROOT:
-            raise BadInput('cannot delete "root" policy')
+        if folded in {ROOT, RESPONSE_WRAPPING}:
+            raise BadInput(f'cannot delete "{folded}" policy')
         if folded == DEFAULT:
             raise BadInput("cannot delete default policy")
         await self._documents.delete(folded)
