@@ -13,6 +13,7 @@ from chancery.access import Access
 from chancery.auth.engine import TokenEngine
 from chancery.auth.store import TokenStore
 from chancery.exchange import Message, Surroundings
+from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Engine, HostContext
 from chancery.kit.errors import NotInitialized, Sealed
@@ -37,6 +38,7 @@ from chancery.system.mounts import MountRoutes
 from chancery.system.namespaces import NamespaceRoutes
 from chancery.system.openapi import OpenApiRoutes
 from chancery.system.status import StatusRoutes
+from chancery.workers.siblings import Siblings
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +46,18 @@ _log = logging.getLogger(__name__)
 class Host:
     """One server process without its sockets."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        clock: Clock,
+        *,
+        siblings: Siblings | None = None,
+        attempts: Attempts | None = None,
+    ) -> None:
+        """`siblings` and `attempts` when this process is one of several workers."""
+        self._siblings = siblings
+        self._attempts = attempts or OwnAttempts()
         self._settings = settings
         self._libraries = settings.libraries()
         self._catalog = catalog
@@ -95,6 +108,8 @@ class Host:
     async def serve(self, message: Message) -> Served:
         """Answer one request. Raises the errors of `chancery.kit.errors`."""
         if self._serving:
+            if self._siblings is not None and self._siblings.changes.are_pending:
+                await self._siblings.changes.follow(self._follow_siblings)
             return await self._pipeline.serve(message)
         return await self._serve_sealed(message)
 
@@ -119,7 +134,9 @@ class Host:
 
         async with self._transition:
             pieces = await self._seal.initialize(shares, threshold, root)
-            return pieces, drafted[-1]
+        if self._siblings is not None:
+            await self._siblings.initialized()
+        return pieces, drafted[-1]
 
     async def unseal(self, share: bytes) -> SealStatus:
         """Take one share; opens mounts and extensions once there are enough."""
@@ -129,7 +146,9 @@ class Host:
             status = await self._seal.unseal(share)
             if not status.sealed:
                 await self._start_serving()
-            return status
+        if self._siblings is not None and not status.sealed:
+            await self._siblings.unsealed(self._seal.root_key())
+        return status
 
     async def reset_unseal(self) -> SealStatus:
         """Forget the shares given so far."""
@@ -137,17 +156,41 @@ class Host:
         return self._seal.status()
 
     async def seal(self) -> None:
-        """Stop serving and forget every key."""
+        """Stop serving and forget every key, in every worker."""
+        await self.seal_here()
+        if self._siblings is not None:
+            await self._siblings.sealed()
+
+    async def seal_here(self) -> None:
+        """Stop serving and forget every key, in this process alone."""
         async with self._transition:
             await self._stop_serving()
             self._forget()
             _log.info("sealed")
+
+    def root_key(self) -> bytes:
+        """Return the root key for a sibling; nothing while sealed."""
+        return self._seal.root_key() if self._serving else b""
+
+    async def adopt(self, root_key: bytes) -> None:
+        """Unseal with the root key of a sibling. Raises Corrupted when it does not fit."""
+        async with self._transition:
+            if self._seal.status().sealed:
+                await self._seal.adopt(root_key)
+                await self._start_serving()
+
+    async def learn_initialized(self) -> None:
+        """Read how the server is sealed: a sibling initialized it."""
+        await self._seal.load()
 
     async def ensure_root_token(self, token: str) -> str:
         """Return `token` if it is valid, else create a root token with that text (any text when empty)."""
         if token and await self._tokens.lookup(token, self._clock.now()) is not None:
             return token
         return (await self._tokens.create_root(token_id=token)).token
+
+    async def _follow_siblings(self) -> None:
+        await self._store.poll()
 
     async def _serve_sealed(self, message: Message) -> Served:
         prefix, _, below = message.path.partition("/")
@@ -218,4 +261,5 @@ class Host:
             clock=self._clock,
             mounts=self._tenants,
             kms_libraries=lambda: self._libraries,
+            attempts=self._attempts,
         )

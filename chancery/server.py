@@ -4,15 +4,16 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 
 import uvloop
 
 from chancery import logs
 from chancery.host import Host
-from chancery.http.server import HttpServer
+from chancery.http.server import HttpServer, Serve
 from chancery.kit.clock import SystemClock
 from chancery.kit.errors import ChanceryError
 from chancery.plugins import Catalog
@@ -31,16 +32,28 @@ class Hooks:
     """Called with the URLs as soon as the sockets listen, before the first request is read."""
     prepare: Callable[[Host], Awaitable[None]] | None = None
     """Called with the open host before the sockets listen."""
+    stopping: Callable[[], None] | None = None
+    """Called when the server was told to stop, before it waits for running requests."""
 
 
 class ServerProcess:
     """One running server: a host behind its listeners."""
 
-    def __init__(self, settings: Settings, host: Host, reread: Reread | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: Host,
+        reread: Reread | None = None,
+        *,
+        serve: Serve | None = None,
+        sockets: Mapping[str, socket] | None = None,
+    ) -> None:
+        """`serve` stands before the host, and `sockets` are bound already, when this process is one of several."""
         self._settings = settings
         self._reread = reread
+        self._sockets = sockets or {}
         self.host = host
-        self._http = HttpServer(self.host.serve, settings.limits)
+        self.http = HttpServer(serve or self.host.serve, settings.limits)
         self._stop = asyncio.Event()
 
     async def run(self, hooks: Hooks) -> None:
@@ -50,13 +63,19 @@ class ServerProcess:
             await self.host.open()
             if hooks.prepare is not None:
                 await hooks.prepare(self.host)
-            urls = [_url(listener, await self._http.listen(listener)) for listener in self._settings.listeners]
+            urls = [_url(listener, await self._listen(listener)) for listener in self._settings.listeners]
             hooks.announce(self.host, urls)
             await self._stop.wait()
         finally:
             _log.info("stopping")
-            await self._http.close()
+            if hooks.stopping is not None:
+                hooks.stopping()
+            await self.http.close()
             await self.host.close()
+
+    def stop(self) -> None:
+        """Have `run` end."""
+        self._stop.set()
 
     async def reload(self) -> None:
         """Follow the configuration file: kms_libraries, TLS files, log level. Bad settings change nothing."""
@@ -64,13 +83,16 @@ class ServerProcess:
             return
         try:
             settings = self._reread()
-            self._http.reload_tls(settings.listeners)
+            self.http.reload_tls(settings.listeners)
         except SettingsError as error:
             _log.error("configuration not reloaded:\n%s", error)
             return
         logs.configure(settings.log.level, settings.log.format)
         await self.host.reload(settings)
         _log.info("configuration reloaded")
+
+    async def _listen(self, listener: Listener) -> int:
+        return await self.http.listen(listener, self._sockets.get(listener.address))
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -104,7 +126,11 @@ def _announce(host: Host, urls: Sequence[str]) -> None:
 
 
 def run_until_stopped(settings: Settings, reread: Reread | None, hooks: Hooks) -> int:
-    """Run a server in an event loop of its own. Returns 0 after a clean stop, 1 when it could not start."""
+    """Run a server until it is told to stop. Returns 0 after a clean stop, 1 when it could not start."""
+    if settings.workers > 1:
+        from chancery.workers.start import run_workers
+
+        return run_workers(settings, reread, hooks)
     host = Host(settings, Catalog.installed(), SystemClock())
 
     async def main() -> None:

@@ -7,6 +7,7 @@ is ours, and the hot path pays for nothing else.
 import asyncio
 import itertools
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -30,10 +31,13 @@ _JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"
 _TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
+Serve = Callable[[Message], Awaitable[Served]]
+
+
 class HttpServer:
     """Serves messages over HTTP until closed."""
 
-    def __init__(self, serve: Callable[[Message], Awaitable[Served]], limits: Limits) -> None:
+    def __init__(self, serve: Serve, limits: Limits) -> None:
         self._serve = serve
         self._limits = limits
         self._server = VaultServer(
@@ -45,24 +49,35 @@ class HttpServer:
         )
         self._ids = RequestIds()
         self._deadlines = Deadlines(float(limits.max_request_duration))
-        self._sockets: list[asyncio.Server] = []
+        self._sockets: dict[socket.socket | None, list[asyncio.Server]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    async def listen(self, listener: Listener) -> int:
-        """Open a listener and return its port. Raises SettingsError when the address or the files are unusable."""
-        context = context_for(listener)
+    async def listen(self, listener: Listener, bound: socket.socket | None = None) -> int:
+        """Open a listener, on a socket that is bound already if one is given, and return its port.
+
+        Raises SettingsError when the address or the files are unusable.
+        """
+        context = self._contexts.get(listener.address) or context_for(listener)
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(
-                self._server, listener.host, listener.port, ssl=context, backlog=_BACKLOG, reuse_address=True
-            )
+            if bound is not None:
+                server = await loop.create_server(self._server, sock=bound.dup(), ssl=context, backlog=_BACKLOG)
+            else:
+                server = await loop.create_server(
+                    self._server, listener.host, listener.port, ssl=context, backlog=_BACKLOG, reuse_address=True
+                )
         except OSError as error:
             raise SettingsError([f"cannot listen on {listener.address}: {error.strerror or error}"]) from None
-        self._sockets.append(server)
+        self._sockets.setdefault(bound, []).append(server)
         if context is not None:
             self._contexts[listener.address] = context
         port: int = server.sockets[0].getsockname()[1]
         return port
+
+    def release(self, bound: socket.socket) -> None:
+        """Stop accepting on one socket; what came over it is served on."""
+        for server in self._sockets.pop(bound, []):
+            server.close()
 
     def reload_tls(self, listeners: Sequence[Listener]) -> None:
         """Load the TLS files of open listeners again. Raises SettingsError naming the listener at fault."""
@@ -73,7 +88,7 @@ class HttpServer:
 
     async def close(self) -> None:
         """Stop accepting, let running requests finish within the configured time, then close."""
-        for server in self._sockets:
+        for server in [server for servers in self._sockets.values() for server in servers]:
             server.close()
         await self._server.shutdown(float(self._limits.shutdown_timeout))
         self._deadlines.close()

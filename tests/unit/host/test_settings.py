@@ -45,7 +45,8 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"workers": 4}, "1 worker"),
+        ({"workers": 0}, "workers"),
+        ({"workers": 65}, "workers"),
         ({"storage": {"url": "sqlite:///:memory:"}}, "durable"),
         ({"listeners": []}, "listeners"),
         ({"listeners": [{"tls_disable": True, "tls_cert_file": "/x"}]}, "contradicts"),
