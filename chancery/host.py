@@ -10,6 +10,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from chancery.access import Access
+from chancery.audit.build import build_audit
 from chancery.auth.engine import TokenEngine
 from chancery.auth.store import TokenStore
 from chancery.exchange import Message, Surroundings
@@ -33,6 +34,7 @@ from chancery.storage.database import database_at
 from chancery.storage.documents import DocumentStore
 from chancery.storage.migrate import migrate
 from chancery.storage.schema import HOST
+from chancery.system.audit import AuditRoutes
 from chancery.system.engine import SystemEngine
 from chancery.system.mounts import MountRoutes
 from chancery.system.namespaces import NamespaceRoutes
@@ -90,7 +92,9 @@ class Host:
             self._services.offer(extension)
         self._status = StatusRoutes(self, clock, settings.cluster_name)
         self._bootstrap = Router(self._status.routes())
-        self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, Surroundings())
+        self._audit = build_audit(settings.audit, catalog.engines, self._store.scope("system/audit"), clock)
+        around = Surroundings(audit=self._audit.trail)
+        self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, around)
 
     async def open(self) -> None:
         """Open the database, bring its schema up to date and read the seal's configuration. Ends sealed."""
@@ -114,7 +118,8 @@ class Host:
         return await self._serve_sealed(message)
 
     async def reload(self, settings: Settings) -> None:
-        """Take over what SIGHUP may change: the PKCS#11 libraries."""
+        """Take over what SIGHUP may change: the PKCS#11 libraries, and audit files that were rotated."""
+        self._audit.reopen()
         self._libraries = settings.libraries()
         for extension in self._extensions:
             await extension.reload()
@@ -201,6 +206,7 @@ class Host:
 
     async def _start_serving(self) -> None:
         try:
+            await self._audit.start()
             for extension in self._extensions:
                 await extension.start()
             await self._tenants.open_all()
@@ -216,6 +222,7 @@ class Host:
         await self._tenants.close_all()
         for extension in self._extensions:
             await extension.stop()
+        await self._audit.stop()
 
     def _forget(self) -> None:
         self._seal.seal()
@@ -234,6 +241,7 @@ class Host:
         mounts = MountRoutes(tenant.mounts, self._access, settings.default_lease_ttl, settings.max_lease_ttl)
         return [
             *self._status.routes(),
+            *AuditRoutes(self._audit).routes(),
             *mounts.routes(),
             *NamespaceRoutes(self._tenants, tenant.namespace).routes(),
             *OpenApiRoutes(self._table, tenant.namespace.id).routes(),

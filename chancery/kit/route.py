@@ -45,6 +45,8 @@ class Route:
     """Root-protected: needs the `sudo` capability besides the operation's own."""
     root_only: bool = False
     """Served in the root namespace only: it concerns the whole server."""
+    unaudited: bool = False
+    """Not recorded by audit devices: it tells a prober the state of the server, or serves while it is sealed."""
 
     def endpoint(self, operation: Operation) -> Endpoint[Any] | None:
         """Return what serves an operation, or None."""

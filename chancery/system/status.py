@@ -77,16 +77,17 @@ class StatusRoutes:
         """Return the routes below `sys/`. The unauthenticated ones also serve while sealed."""
         seal_status = endpoint(self.seal_status)
         return [
-            Route(pattern="health", read=endpoint(self.health, HealthParams), unauthenticated=True),
-            Route(pattern="leader", read=endpoint(self.leader), unauthenticated=True),
-            Route(pattern="seal-status", read=seal_status, unauthenticated=True),
+            Route(pattern="health", read=endpoint(self.health, HealthParams), unauthenticated=True, unaudited=True),
+            Route(pattern="leader", read=endpoint(self.leader), unauthenticated=True, unaudited=True),
+            Route(pattern="seal-status", read=seal_status, unauthenticated=True, unaudited=True),
             Route(
                 pattern="init",
                 read=endpoint(self.init_status),
                 update=endpoint(self.init, InitParams),
                 unauthenticated=True,
+                unaudited=True,
             ),
-            Route(pattern="unseal", update=endpoint(self.unseal, UnsealParams), unauthenticated=True),
+            Route(pattern="unseal", update=endpoint(self.unseal, UnsealParams), unauthenticated=True, unaudited=True),
             Route(pattern="seal", update=endpoint(self.seal), sudo=True, root_only=True),
         ]
 
