@@ -13,7 +13,9 @@ from chancery.access import Access
 from chancery.audit.build import build_audit
 from chancery.auth.engine import TokenEngine
 from chancery.auth.store import TokenStore
+from chancery.coherence import Coherence
 from chancery.exchange import Message, Surroundings
+from chancery.following import follow_stored
 from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Engine, HostContext
@@ -66,7 +68,10 @@ class Host:
         self._clock = clock
         self._transition = asyncio.Lock()
         self._serving = False
-        self._database = database_at(settings.storage.url)
+        storage = settings.storage
+        self._database = database_at(
+            storage.url, pool_size=storage.pool_size, statement_timeout=storage.statement_timeout
+        )
         self._seal = SealService(self._database, clock, storage_type=self._database.storage_type)
         self._store = DocumentStore(self._database, self._seal.barrier)
         self._tokens = TokenStore(
@@ -87,6 +92,8 @@ class Host:
             [extension.name for extension in catalog.extensions],
         )
         self._access = Access(self._tokens, self._tenants, clock)
+        self.coherence = Coherence(self._database, self._store, self._seal, max_staleness=storage.max_staleness)
+        follow_stored(self.coherence, self._tokens, self._tenants)
         self._extensions = [extension.open(self._extension_context(extension.name)) for extension in catalog.extensions]
         for extension in self._extensions:
             self._services.offer(extension)
@@ -112,6 +119,8 @@ class Host:
     async def serve(self, message: Message) -> Served:
         """Answer one request. Raises the errors of `chancery.kit.errors`."""
         if self._serving:
+            if self.coherence.is_stale:
+                raise self.coherence.refusal()
             if self._siblings is not None and self._siblings.changes.are_pending:
                 await self._siblings.changes.follow(self._follow_siblings)
             return await self._pipeline.serve(message)
@@ -206,6 +215,7 @@ class Host:
 
     async def _start_serving(self) -> None:
         try:
+            await self.coherence.catch_up()
             await self._audit.start()
             for extension in self._extensions:
                 await extension.start()
@@ -214,11 +224,13 @@ class Host:
             await self._stop_serving()
             self._forget()
             raise
+        self.coherence.start()
         self._serving = True
         _log.info("unsealed")
 
     async def _stop_serving(self) -> None:
         self._serving = False
+        await self.coherence.stop()
         await self._tenants.close_all()
         for extension in self._extensions:
             await extension.stop()

@@ -18,7 +18,9 @@ from pydantic import (
 )
 
 from chancery.kit.engine import KmsLibrary
+from chancery.kit.errors import BadInput
 from chancery.kit.params import parse_duration, problems_of
+from chancery.storage.postgres_url import parse_target
 
 DEFAULT_MAX_REQUEST_SIZE = 32 * 1024 * 1024
 DEFAULT_LEASE_TTL = 32 * 24 * 3600
@@ -87,21 +89,30 @@ class Listener(_Section):
 class Storage(_Section):
     """Where everything durable lives."""
 
-    url: str
+    url: Annotated[str, Field(repr=False)]
+    pool_size: Annotated[int, Field(ge=1, le=200)] = 8
+    """PostgreSQL: connections for units of work; each process has three more."""
+    statement_timeout: Seconds = 30
+    """PostgreSQL: seconds until the server gives up a statement."""
+    max_staleness: Annotated[Seconds, Field(ge=2)] = 5
+    """Seconds without the database after which a node answers 503, not knowing what was revoked elsewhere."""
 
     @field_validator("url")
     @classmethod
-    def _known_scheme(cls, url: str) -> str:
+    def _usable(cls, url: str) -> str:
+        if url.startswith(("postgresql://", "postgres://")):
+            try:
+                parse_target(url)
+            except BadInput as error:
+                raise ValueError("; ".join(problem.reason for problem in error.problems)) from None
+            return url
         if not url.startswith("sqlite:///"):
-            raise ValueError("expected sqlite:///RELATIVE/FILE or sqlite:////ABSOLUTE/FILE")
+            raise ValueError(
+                "expected sqlite:///RELATIVE/FILE, sqlite:////ABSOLUTE/FILE or postgresql://USER@HOST/DATABASE"
+            )
         if url.removeprefix("sqlite:///") in {"", ":memory:"}:
             raise ValueError("names no file; storage is always durable")
         return url
-
-    @property
-    def path(self) -> Path:
-        """Return the database file."""
-        return Path(self.url.removeprefix("sqlite:///"))
 
 
 class Seal(_Section):

@@ -131,6 +131,10 @@ class Tenants:
         )
         await self._finish_delete(marked)
 
+    def find(self, namespace_id: str) -> Tenant | None:
+        """Return what a namespace owns; None when it is not open."""
+        return self._tenants.get(namespace_id)
+
     def tenants(self) -> list[Tenant]:
         """Return what every open namespace owns."""
         return list(self._tenants.values())

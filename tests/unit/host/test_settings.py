@@ -21,7 +21,7 @@ def test_a_minimal_file_has_documented_defaults() -> None:
     assert settings.default_lease_ttl == 768 * 3600
     assert settings.listeners[0].host == "127.0.0.1"
     assert settings.listeners[0].port == 8200
-    assert settings.storage.path == Path("/var/lib/chancery/chancery.db")
+    assert settings.storage.url == "sqlite:////var/lib/chancery/chancery.db"
     assert settings.libraries() == ()
 
 
