@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,13 +20,17 @@ from pydantic import (
 
 from chancery.kit.engine import KmsLibrary
 from chancery.kit.errors import BadInput
+from chancery.kit.networks import format_cidr, parse_cidr
 from chancery.kit.params import parse_duration, problems_of
+from chancery.outgoing_rules import METADATA_NETWORKS, AddressPolicy, OutgoingRules, PlainHttp
 from chancery.storage.postgres_url import parse_target
 
 DEFAULT_MAX_REQUEST_SIZE = 32 * 1024 * 1024
 DEFAULT_LEASE_TTL = 32 * 24 * 3600
+MAX_WORKERS = 64
 
 Seconds = Annotated[int, BeforeValidator(parse_duration), Field(gt=0)]
+Cidr = Annotated[str, AfterValidator(lambda text: format_cidr(parse_cidr(text)))]
 
 
 class SettingsError(Exception):
@@ -184,6 +189,21 @@ class Audit(_Section):
         return directories
 
 
+class OutgoingSettings(_Section):
+    """Where the server may connect to when a configuration or a login asks for it."""
+
+    allow: list[Cidr] = []
+    """Networks that are not global but may be reached all the same."""
+    deny: list[Cidr] = list(METADATA_NETWORKS)
+    """Networks that are never reached; they win over `allow`."""
+    plain_http: PlainHttp = PlainHttp.NEVER
+    timeout: Seconds = 10
+
+    def rules(self) -> OutgoingRules:
+        """Return the settings as the door wants them."""
+        return OutgoingRules(AddressPolicy.of(self.allow, self.deny), self.plain_http, float(self.timeout))
+
+
 class Limits(_Section):
     """What one client may ask of the server."""
 
@@ -214,9 +234,10 @@ class Settings(_Section):
     seal: Seal = Seal()
     kms_libraries: list[KmsLibrarySettings] = []
     log: Log = Log()
-    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
     """Processes that serve, each the whole server, all on the same addresses."""
     limits: Limits = Limits()
+    outgoing: OutgoingSettings = OutgoingSettings()
     audit: Audit = Audit()
     default_lease_ttl: Seconds = DEFAULT_LEASE_TTL
     max_lease_ttl: Seconds = DEFAULT_LEASE_TTL
