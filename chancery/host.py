@@ -204,7 +204,7 @@ class Host:
         return (await self._tokens.create_root(token_id=token)).token
 
     async def _follow_siblings(self) -> None:
-        await self._store.poll()
+        await self.coherence.follow()
 
     async def _serve_sealed(self, message: Message) -> Served:
         prefix, _, below = message.path.partition("/")
