@@ -76,6 +76,11 @@ class PkiEngineType:
     name = "pki"
     description = "Issues X.509 certificates with keys in HSMs, in KMSs or sealed in this server's storage"
     schema: Schema | None = SCHEMA
+    audit_clear = frozenset(
+        {"certificate", "common_name", "alt_names", "ip_sans", "uri_sans", "serial_number", "issuer_id", "issuer_name"}
+        | {"issuer_ref", "not_after", "role"}
+    )
+    """What a certificate says of itself, and who issued it by which rules, is public: audit lines show it."""
 
     def open(self, context: MountContext) -> PkiEngine:
         """Build the engine for one mount."""

@@ -19,7 +19,7 @@ from chancery.host import Host
 from chancery.kit.engine import DevAdditions
 from chancery.plugins import dev_setups
 from chancery.server import Hooks, run_until_stopped
-from chancery.settings import KmsLibrarySettings, Listener, Settings, SettingsError, Storage
+from chancery.settings import MAX_WORKERS, KmsLibrarySettings, Listener, Settings, SettingsError, Storage
 
 _SECRETS = "dev-secrets.json"
 
@@ -34,6 +34,7 @@ class DevOptions:
     data: Path | None = None
     """Where to keep everything; a temporary directory when None."""
     log_level: str = "warning"
+    workers: int = 1
 
 
 def run_dev(options: DevOptions) -> int:
@@ -57,8 +58,11 @@ def _settings(options: DevOptions, directory: Path, additions: Sequence[DevAddit
         listener = Listener(address=options.listen_address, tls_disable=True)
     except ValueError:
         raise SettingsError([f"--dev-listen-address: expected HOST:PORT, got {options.listen_address!r}"]) from None
+    if not 1 <= options.workers <= MAX_WORKERS:
+        raise SettingsError([f"--dev-workers: expected 1 to {MAX_WORKERS}, got {options.workers}"])
     return Settings(
         listeners=[listener],
+        workers=options.workers,
         storage=Storage(url=f"sqlite:///{directory.absolute() / 'chancery.db'}"),
         kms_libraries=[
             KmsLibrarySettings(

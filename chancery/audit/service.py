@@ -49,7 +49,7 @@ class DeviceRecord(Stored):
 
 
 class SaltRecord(Stored):
-    """The salt of a device, also of one in the configuration file; the document's name is its path."""
+    """The salt of a path, which keeps it: lines from before and after a device was enabled anew can be compared."""
 
     salt: bytes = Field(repr=False)
 
@@ -110,7 +110,7 @@ class AuditService:
         """Write what is queued and close every device; called at seal and shutdown, after the last request."""
         opened = list(self._opened.values())
         self._opened.clear()
-        self._at_work()
+        self.trail.stop()
         await asyncio.gather(*(each.live.writer.close() for each in opened))
 
     def reopen(self) -> None:
@@ -149,7 +149,6 @@ class AuditService:
         if opened is not None and opened.is_declared:
             raise BadInput(f"{path} is declared in the configuration file: remove it from audit.devices there")
         await self._devices.delete(path)
-        await self._salts.delete(path)
         await self._close(path)
 
     def hash(self, path: str, text: str) -> str:

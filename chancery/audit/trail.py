@@ -14,7 +14,7 @@ from chancery.audit.records import View
 from chancery.audit.writer import WRITTEN, DeviceWriter, Outcome
 from chancery.exchange import Exchange
 from chancery.kit.clock import Clock
-from chancery.kit.errors import ChanceryError, Unavailable
+from chancery.kit.errors import ChanceryError, Sealed, Unavailable
 from chancery.kit.request import Answer, RawReply
 
 _LARGE_BODY = 256 * 1024
@@ -46,12 +46,19 @@ class Trail:
         self._headers: Mapping[str, bool] = {}
         self._asked: dict[str, _Asked] = {}
         """What the lines of a request and of its answer share, by the request's id; between the two calls only."""
+        self._is_stopped = False
         self.is_active = False
 
     def record_to(self, devices: Sequence[LiveDevice]) -> None:
         """Have these devices, and no others, from now on."""
         self._devices = tuple(devices)
         self.is_active = bool(devices)
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Record nothing more: the server seals itself. Answers on their way are withheld, but for the seal's own."""
+        self.record_to(())
+        self._is_stopped = True
 
     def show_headers(self, headers: Mapping[str, bool]) -> None:
         """Record these request headers from now on; True conceals the value."""
@@ -71,6 +78,8 @@ class Trail:
     async def response(self, exchange: Exchange, answer: Answer, error: ChanceryError | None) -> None:
         """Record an answer. Raises Unavailable when no device has the line in time."""
         asked = self._asked.pop(exchange.message.request_id, None)
+        if self._is_stopped and asked is not None and not _is_of_the_host(exchange):
+            raise Sealed
         if asked is None or asked.devices is not self._devices:  # devices came or went with this very request
             asked = self._ask(exchange, error)
         devices, shared = asked.devices, asked.shared
@@ -90,6 +99,10 @@ class Trail:
     def _ask(self, exchange: Exchange, error: ChanceryError | None) -> _Asked:
         devices = self._devices
         return _Asked(devices, [records.asked(device.view, exchange, self._headers, error) for device in devices])
+
+
+def _is_of_the_host(exchange: Exchange) -> bool:
+    return exchange.mount is not None and exchange.mount.type == "system"
 
 
 async def _recorded(outcomes: Sequence[Outcome]) -> bool:
