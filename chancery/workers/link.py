@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from typing import cast
 
 from chancery.kit.errors import ChanceryError, Unavailable
 
@@ -90,8 +91,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no class of asyncio
 
     def data_received(self, data: bytes) -> None:
         """Take frames out of what came."""

@@ -8,11 +8,12 @@ from typing import Any
 from chancery.cli.command import Arity, local_command
 from chancery.cli.environment import Environment
 from chancery.cli.failures import UsageFailed
-from chancery.cli.flags import BOOLEAN, STRING, Flag
+from chancery.cli.flags import BOOLEAN, INTEGER, STRING, Flag
 
 _DEV_FLAGS = [
     Flag("dev-root-token-id", STRING, "Text of the root token; otherwise random. CHANCERY_DEV_ROOT_TOKEN_ID."),
     Flag("dev-listen-address", STRING, "HOST:PORT. CHANCERY_DEV_LISTEN_ADDRESS; default 127.0.0.1:8200."),
+    Flag("dev-workers", INTEGER, "Processes that serve. Default 1."),
     Flag("dev-data", STRING, "Directory to keep everything in; otherwise it is gone when the server stops."),
 ]
 
@@ -52,7 +53,12 @@ def server_command(arguments: Sequence[str], *, config: str, dev: bool, **values
 
 
 def _run_dev(
-    *, dev_root_token_id: str | None, dev_listen_address: str | None, dev_data: str | None, log_level: str | None
+    *,
+    dev_root_token_id: str | None,
+    dev_listen_address: str | None,
+    dev_workers: int | None,
+    dev_data: str | None,
+    log_level: str | None,
 ) -> int:
     from chancery.dev import DevOptions, run_dev
 
@@ -63,6 +69,7 @@ def _run_dev(
             root_token_id=dev_root_token_id or environment.text("DEV_ROOT_TOKEN_ID"),
             listen_address=dev_listen_address or environment.text("DEV_LISTEN_ADDRESS", plain.listen_address),
             data=Path(dev_data) if dev_data else None,
+            workers=plain.workers if dev_workers is None else dev_workers,
             log_level=(log_level or environment.text("LOG_LEVEL", plain.log_level)).lower(),
         )
     )
