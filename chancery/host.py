@@ -74,6 +74,8 @@ class Host:
         )
         self._seal = SealService(self._database, clock, storage_type=self._database.storage_type)
         self._store = DocumentStore(self._database, self._seal.barrier)
+        if siblings is not None:
+            self._store.on_commit.append(siblings.changes.announce)
         self._tokens = TokenStore(
             self._database,
             self._store.scope("token/store"),
