@@ -19,7 +19,7 @@ from chancery.host import Host
 from chancery.kit.engine import DevAdditions
 from chancery.plugins import dev_setups
 from chancery.server import Hooks, run_until_stopped
-from chancery.settings import MAX_WORKERS, KmsLibrarySettings, Listener, Settings, SettingsError, Storage
+from chancery.settings import MAX_WORKERS, Audit, KmsLibrarySettings, Listener, Settings, SettingsError, Storage
 
 _SECRETS = "dev-secrets.json"
 
@@ -64,6 +64,7 @@ def _settings(options: DevOptions, directory: Path, additions: Sequence[DevAddit
         listeners=[listener],
         workers=options.workers,
         storage=Storage(url=f"sqlite:///{directory.absolute() / 'chancery.db'}"),
+        audit=Audit(directories=[directory.absolute()]),
         kms_libraries=[
             KmsLibrarySettings(
                 type="pkcs11",
