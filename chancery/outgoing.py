@@ -48,6 +48,8 @@ class OutgoingDoor:
             if error.os_error.errno == errno.EPERM:
                 raise _forbidden(url) from None
             raise OutgoingFailed(f"cannot connect to {url.netloc}: {error.os_error.strerror or 'failed'}") from None
+        except aiohttp.InvalidURL:
+            raise OutgoingRefused("the URL cannot be read") from None
         except (aiohttp.ClientError, ValueError) as error:
             raise OutgoingFailed(f"{url.hostname} gave no usable answer: {type(error).__name__}") from None
 
