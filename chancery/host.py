@@ -12,13 +12,16 @@ from sqlalchemy import Connection
 from chancery.access import Access
 from chancery.audit.build import build_audit
 from chancery.auth.engine import TokenEngine
+from chancery.auth.lockouts import LockRecords, MountLockouts
+from chancery.auth.logins import LoginService
 from chancery.auth.store import TokenStore
 from chancery.coherence import Coherence
 from chancery.exchange import Message, Surroundings
 from chancery.following import follow_stored
 from chancery.kit.attempts import Attempts, OwnAttempts
+from chancery.identity.engine import IdentityEngine
 from chancery.kit.clock import Clock
-from chancery.kit.engine import Engine, HostContext
+from chancery.kit.engine import Engine, HostContext, Mount
 from chancery.kit.errors import NotInitialized, Sealed
 from chancery.kit.route import Route
 from chancery.kit.sealing import Barrier
@@ -26,7 +29,7 @@ from chancery.namespaces.tenants import Tenant, Tenants
 from chancery.pipeline import Pipeline, Served
 from chancery.plugins import Catalog
 from chancery.policy.routes import PolicyRoutes
-from chancery.routing.mounts import World
+from chancery.routing.mounts import MountKind, World
 from chancery.routing.router import Router
 from chancery.routing.table import MountTable
 from chancery.seal.service import SealService, SealStatus
@@ -37,11 +40,14 @@ from chancery.storage.documents import DocumentStore
 from chancery.storage.migrate import migrate
 from chancery.storage.schema import HOST
 from chancery.system.audit import AuditRoutes
+from chancery.system.auth import AuthRoutes, LockedUserRoutes
 from chancery.system.engine import SystemEngine
+from chancery.system.mount_settings import SystemTtls
 from chancery.system.mounts import MountRoutes
 from chancery.system.namespaces import NamespaceRoutes
 from chancery.system.openapi import OpenApiRoutes
 from chancery.system.status import StatusRoutes
+from chancery.system.ui_mounts import VisibleMountRoutes
 from chancery.workers.siblings import Siblings
 
 _log = logging.getLogger(__name__)
@@ -94,6 +100,7 @@ class Host:
             [extension.name for extension in catalog.extensions],
         )
         self._access = Access(self._tokens, self._tenants, clock)
+        self._logins = LoginService(self._tokens, self._tenants, self._table)
         self.coherence = Coherence(self._database, self._store, self._seal, max_staleness=storage.max_staleness)
         follow_stored(self.coherence, self._tokens, self._tenants)
         self._extensions = [extension.open(self._extension_context(extension.name)) for extension in catalog.extensions]
@@ -102,7 +109,7 @@ class Host:
         self._status = StatusRoutes(self, clock, settings.cluster_name)
         self._bootstrap = Router(self._status.routes())
         self._audit = build_audit(settings.audit, catalog.engines, self._store.scope("system/audit"), clock)
-        around = Surroundings(audit=self._audit.trail)
+        around = Surroundings(logins=self._logins, audit=self._audit.trail)
         self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, around)
 
     async def open(self) -> None:
@@ -244,22 +251,26 @@ class Host:
         self._tokens.forget()
 
     def _builtins(self, tenant: Tenant) -> dict[str, tuple[str, Engine]]:
-        roles = self._store.scope(f"token/{tenant.namespace.id}")
+        namespace_id = tenant.namespace.id
+        roles, sudo = self._store.scope(f"token/{namespace_id}"), self._access.has_sudo
         return {
             "sys/": ("system", SystemEngine(self._system_routes(tenant))),
-            "auth/token/": ("token", TokenEngine(self._tokens, tenant.policies, roles, self._access.has_sudo)),
+            "auth/token/": ("token", TokenEngine(self._tokens, tenant.policies, roles, sudo, self._logins)),
+            "identity/": ("identity", IdentityEngine(tenant.identity, tenant.mounts.all, namespace_id)),
         }
 
     def _system_routes(self, tenant: Tenant) -> list[Route]:
-        settings = self._settings
-        mounts = MountRoutes(tenant.mounts, self._access, settings.default_lease_ttl, settings.max_lease_ttl)
+        ttls = SystemTtls(self._settings.default_lease_ttl, self._settings.max_lease_ttl)
         return [
             *self._status.routes(),
             *AuditRoutes(self._audit).routes(),
-            *mounts.routes(),
+            *MountRoutes(tenant.mounts, ttls).routes(),
+            *AuthRoutes(tenant.mounts, ttls).routes(),
+            *VisibleMountRoutes(tenant.mounts, self._access).routes(),
+            *LockedUserRoutes(self._locks(tenant.namespace.id), tenant.namespace).routes(),
             *NamespaceRoutes(self._tenants, tenant.namespace).routes(),
             *OpenApiRoutes(self._table, tenant.namespace.id).routes(),
-            *PolicyRoutes(tenant.policies, self._tokens).routes(),
+            *PolicyRoutes(tenant.policies, self._access).routes(),
             *(route for extension in self._extensions for route in extension.routes()),
         ]
 
@@ -273,7 +284,18 @@ class Host:
             services=self._services,
             default_lease_ttl=self._settings.default_lease_ttl,
             max_lease_ttl=self._settings.max_lease_ttl,
+            auth_methods=self._catalog.auth_methods,
+            lockouts=lambda namespace_id, mount: MountLockouts(self._locks(namespace_id), mount),
+            before_erase=self._take_leave,
         )
+
+    def _locks(self, namespace_id: str) -> LockRecords:
+        return LockRecords(self._store.scope(f"lockout/{namespace_id}"))
+
+    async def _take_leave(self, mount: Mount) -> None:
+        """End what a mount that is being disabled has given out."""
+        if MountKind.of(mount.path) is MountKind.AUTH:
+            await self._tokens.revoke_mount(mount.uuid)
 
     def _extension_context(self, name: str) -> HostContext:
         return HostContext(

@@ -1,7 +1,7 @@
-"""Engines, extensions and development set-ups, found through entry points. Nothing registers itself on import."""
+"""Engines, auth methods, extensions, development set-ups: found through entry points. Nothing registers itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import cast
 
@@ -15,17 +15,27 @@ class Catalog:
 
     engines: Mapping[str, EngineType]
     extensions: Sequence[ExtensionType]
+    auth_methods: Mapping[str, EngineType] = field(default_factory=dict)
 
     @classmethod
     def installed(cls) -> "Catalog":
-        """Load every declared engine and extension."""
+        """Load every declared engine, auth method and extension."""
         engines = [cast(EngineType, point.load()) for point in entry_points(group="chancery.engines")]
+        methods = [cast(EngineType, point.load()) for point in entry_points(group="chancery.auth_methods")]
         extensions = [cast(ExtensionType, point.load()) for point in entry_points(group="chancery.extensions")]
-        return cls({engine.name: engine for engine in engines}, tuple(extensions))
+        return cls(
+            {engine.name: engine for engine in engines},
+            tuple(extensions),
+            {method.name: method for method in methods},
+        )
 
     def schemas(self) -> list[Schema]:
         """Return the tables that installed components bring along."""
-        components: list[EngineType | ExtensionType] = [*self.engines.values(), *self.extensions]
+        components: list[EngineType | ExtensionType] = [
+            *self.engines.values(),
+            *self.auth_methods.values(),
+            *self.extensions,
+        ]
         return [component.schema for component in components if component.schema is not None]
 
 

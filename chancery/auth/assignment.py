@@ -63,13 +63,13 @@ def _by_role(wish: PolicyWish, parent: Sequence[str], role: TokenRole) -> tuple[
         wish.no_default_policy
         or role.token_no_default_policy
         or DEFAULT in role.disallowed_policies
-        or _globbed(DEFAULT, role.disallowed_policies_glob)
+        or globbed(DEFAULT, role.disallowed_policies_glob)
     )
     given = sanitized(wish.policies, add_default=add_default) if wish.policies else ()
     if role.allowed_policies or role.allowed_policies_glob:
         allowed = sanitized(role.allowed_policies, add_default=add_default)
         given = given or allowed
-        if not all(policy in allowed or _globbed(policy, role.allowed_policies_glob) for policy in given):
+        if not all(policy in allowed or globbed(policy, role.allowed_policies_glob) for policy in given):
             raise BadInput(
                 f"token policies ({_quoted(given)}) must be subset of the role's allowed policies "
                 f"({_quoted(allowed)}) or glob policies ({_quoted(role.allowed_policies_glob)})"
@@ -78,12 +78,12 @@ def _by_role(wish: PolicyWish, parent: Sequence[str], role: TokenRole) -> tuple[
         given = given or sanitized(parent, add_default=add_default)
     disallowed = sanitized(role.disallowed_policies, add_default=False)
     for policy in given:
-        if policy in disallowed or _globbed(policy, role.disallowed_policies_glob):
+        if policy in disallowed or globbed(policy, role.disallowed_policies_glob):
             raise BadInput(f'token policy "{policy}" is disallowed by this role')
     return given
 
 
-def _globbed(policy: str, globs: Sequence[str]) -> bool:
+def globbed(policy: str, globs: Sequence[str]) -> bool:
     """Tell whether a glob matches; only `*` is special, anywhere."""
     return any(fnmatchcase(policy, glob.strip().lower().replace("[", "[[]").replace("?", "[?]")) for glob in globs)
 

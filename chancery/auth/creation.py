@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from chancery.auth.assignment import PolicyWish, assign
+from chancery.auth.assignment import PolicyWish, assign, globbed
 from chancery.auth.lifetimes import Limits, Wish, grant
 from chancery.auth.roles import RoleTokenType, TokenRole
 from chancery.auth.tokens import NewToken, TokenEntry, TokenType
@@ -134,11 +134,7 @@ def _demand_sane(asked: CreateToken, kind: TokenType, creator: Creator, role: To
         if getattr(asked, name) < 0:
             raise BadInput(f"{name} must be positive")
     if asked.entity_alias:
-        raise BadInput(
-            "'entity_alias' is only allowed in combination with token role"
-            if role is None
-            else "'entity_alias' cannot be used: this server keeps no identities; leave it out"
-        )
+        _demand_alias(asked.entity_alias, kind, role)
     if asked.id:
         _demand_id(asked.id, kind, has_sudo=creator.has_sudo)
     if kind is TokenType.BATCH:
@@ -147,6 +143,16 @@ def _demand_sane(asked: CreateToken, kind: TokenType, creator: Creator, role: To
                 raise BadInput(f'batch tokens cannot have "{name}" set')
     if asked.period and not creator.has_sudo:
         raise BadInput("root or sudo privileges required to create periodic token")
+
+
+def _demand_alias(alias: str, kind: TokenType, role: TokenRole | None) -> None:
+    """Refuse an alias that no role allows; batch tokens cannot be tied to one."""
+    if role is None:
+        raise BadInput("'entity_alias' is only allowed in combination with token role")
+    if kind is TokenType.BATCH:
+        raise BadInput("'entity_alias' is not supported for batch tokens; ask for a service token")
+    if not globbed(alias.lower(), role.allowed_entity_aliases or ()):
+        raise BadInput("invalid 'entity_alias' value: the role's allowed_entity_aliases do not contain it")
 
 
 def _demand_id(text: str, kind: TokenType, *, has_sudo: bool) -> None:

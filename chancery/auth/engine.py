@@ -4,12 +4,14 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
 from chancery.auth.creation import CreateRoleToken, CreateToken, Creator, plan
-from chancery.auth.lifetimes import Wish, grant
+from chancery.auth.lifetimes import Lifetime, Wish, grant
+from chancery.auth.logins import LoginService, describe
 from chancery.auth.role_routes import RoleRoutes
 from chancery.auth.roles import TokenRole
 from chancery.auth.store import TokenStore
@@ -17,7 +19,7 @@ from chancery.auth.tokens import TokenEntry, TokenType
 from chancery.kit.clock import rfc3339
 from chancery.kit.errors import BadInput, Denied
 from chancery.kit.params import Duration, NoParams, Params, Text
-from chancery.kit.request import Answer, Auth, Reply, Request, listing
+from chancery.kit.request import Answer, Reply, Request, listing
 from chancery.kit.route import Route, endpoint
 from chancery.kit.storage import Documents
 from chancery.policy.store import PolicyStore
@@ -64,10 +66,12 @@ class TokenEngine:
         policies: PolicyStore,
         documents: Documents,
         has_sudo: Callable[[Request], Awaitable[bool]],
+        logins: LoginService,
     ) -> None:
         self._tokens = tokens
         self._policies = policies
         self._has_sudo = has_sudo
+        self._logins = logins
         self._roles = RoleRoutes(documents.collection("role", TokenRole), tokens.limits)
         self._tidying: asyncio.Task[None] | None = None
 
@@ -140,7 +144,7 @@ class TokenEngine:
 
     async def lookup_accessor(self, request: Request, params: NamedAccessor) -> Answer:
         """Show the properties of the token with an accessor, without its text."""
-        return Reply(_shown(await self._by_accessor(request, params.accessor), "", request))
+        return await self._shown(await self._by_accessor(request, params.accessor), "", request)
 
     async def renew(self, request: Request, params: RenewToken) -> Answer:
         """Renew a token."""
@@ -220,17 +224,24 @@ class TokenEngine:
             orphan=orphan,
         )
         planned = plan(params, creator, role_name, role, self._tokens.limits)
-        created = await self._tokens.create(planned.new)
+        new = planned.new
+        if params.entity_alias:
+            new = replace(new, entity_id=await self._logins.entity_of(request.namespace_id, params.entity_alias))
+        created = await self._tokens.create(new)
         absent = [
             f'Policy "{name}" does not exist' for name in planned.new.policies if not await self._policies.exists(name)
         ]
-        return Reply(warnings=[*planned.warnings, *absent], auth=_auth(created.entry, created.token))
+        auth = describe(created.entry, created.token, await self._logins.identity_policies(created.entry))
+        return Reply(warnings=[*planned.warnings, *absent], auth=auth)
 
     async def _show(self, request: Request, token: str) -> Answer:
         entry = await self._find(request, token)
         if entry is None:
             raise Denied("bad token")
-        return Reply(_shown(entry, token, request))
+        return await self._shown(entry, token, request)
+
+    async def _shown(self, entry: TokenEntry, token: str, request: Request) -> Answer:
+        return Reply(_facts(entry, token, request, await self._logins.identity_policies(entry)))
 
     async def _renew(self, request: Request, token: str, increment: int) -> Answer:
         entry = await self._find(request, token)
@@ -244,14 +255,20 @@ class TokenEngine:
             raise BadInput("lease is not renewable")
         if increment < 0:
             raise BadInput.of("increment", "must be positive")
-        now = int(request.now.timestamp())
-        wish = await self._renewal(entry, increment)
-        lifetime = grant(wish, self._tokens.limits, created_at=entry.creation_time, now=now)
+        lifetime = await self._renewal(request, entry, increment)
         renewed = await self._tokens.renew(entry, lifetime.ttl, request.now)
-        return Reply(warnings=lifetime.warnings, auth=_auth(renewed, token))
+        auth = describe(renewed, token, await self._logins.identity_policies(renewed))
+        return Reply(warnings=lifetime.warnings, auth=auth)
 
-    async def _renewal(self, entry: TokenEntry, increment: int) -> Wish:
-        """Return what a renewal may ask for: the role's present limits rule tokens made by one."""
+    async def _renewal(self, request: Request, entry: TokenEntry, increment: int) -> Lifetime:
+        """Return what a renewal gives: whatever vouched for the token is asked again, or its role's limits rule."""
+        if entry.mount:
+            return await self._logins.renewal(entry, increment, request)
+        wish = await self._wish(entry, increment)
+        now = int(request.now.timestamp())
+        return grant(wish, self._tokens.limits, created_at=entry.creation_time, now=now)
+
+    async def _wish(self, entry: TokenEntry, increment: int) -> Wish:
         ttl = increment or entry.ttl
         if not entry.role:
             return Wish(ttl, entry.period, entry.explicit_max_ttl)
@@ -295,23 +312,7 @@ def _demand_service(entry: TokenEntry, what: str) -> None:
         raise BadInput(f"batch tokens cannot be {what}")
 
 
-def _auth(entry: TokenEntry, token: str) -> Auth:
-    return Auth(
-        client_token=token,
-        accessor=entry.accessor,
-        policies=entry.policies,
-        token_policies=entry.policies,
-        lease_duration=entry.ttl,
-        renewable=entry.renewable,
-        token_type=entry.type.value,
-        metadata=entry.meta or None,
-        entity_id=entry.entity_id,
-        orphan=entry.orphan,
-        num_uses=max(0, entry.num_uses),
-    )
-
-
-def _shown(entry: TokenEntry, token: str, request: Request) -> dict[str, Any]:
+def _facts(entry: TokenEntry, token: str, request: Request, identity_policies: Sequence[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "accessor": entry.accessor,
         "creation_time": entry.creation_time,
@@ -335,5 +336,7 @@ def _shown(entry: TokenEntry, token: str, request: Request) -> dict[str, Any]:
         shown |= {"last_renewal": rfc3339(entry.renewed_at), "last_renewal_time": entry.last_renewal}
     if entry.bound_cidrs:
         shown["bound_cidrs"] = list(entry.bound_cidrs)
+    if identity_policies:
+        shown |= {"identity_policies": list(identity_policies), "external_namespace_policies": {}}
     optional = {"period": entry.period, "role": entry.role}
     return shown | {name: value for name, value in optional.items() if value}

@@ -6,7 +6,7 @@ transaction: whoever follows the changes of other processes sees it and calls `c
 """
 
 import asyncio
-import hmac
+import hashlib
 import secrets
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -238,7 +238,7 @@ class TokenStore:
         """Return the keyed hash under which a token is known. Raises Sealed."""
         if not self._key:
             self._key = self._barrier.derive(b"token-hash")
-        return hmac.digest(self._key, token.encode("utf-8", "surrogatepass"), "sha256")
+        return _keyed_hash(self._key, token)
 
     def changed(self) -> None:
         """Forget cached entries: another process revoked something."""
@@ -271,7 +271,7 @@ class TokenStore:
     def _accessor_hash(self, accessor: str) -> bytes:
         if not self._accessor_key:
             self._accessor_key = self._barrier.derive(b"accessor-hash")
-        return hmac.digest(self._accessor_key, accessor.encode("utf-8", "surrogatepass"), "sha256")
+        return _keyed_hash(self._accessor_key, accessor)
 
     async def _read(self, token_hash: bytes, now: datetime) -> TokenEntry | None:
         generation = self._generation
@@ -368,3 +368,8 @@ def _seconds(moment: datetime) -> int:
 
 def _root(token_id: str) -> NewToken:
     return NewToken(policies=(ROOT,), path="auth/token/root", display_name="root", renewable=False, token_id=token_id)
+
+
+def _keyed_hash(key: bytes, text: str) -> bytes:
+    """Return 32 octets of BLAKE2b in its keyed mode (RFC 7693): a MAC, at a third of what HMAC costs."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=32).digest()

@@ -7,19 +7,30 @@ change tried anew; what stays contended is a Conflict for the client.
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from chancery.identity.model import Alias, Entity, Pointer
 from chancery.kit.clock import Clock
 from chancery.kit.errors import BadInput, Conflict
 from chancery.kit.storage import ABSENT, Change, Collection, Document, DocumentMoved, Documents
+from chancery.policy.templates import Subject
 
 _ATTEMPTS = 5
+_MAX_KNOWN = 10_000
 
 T = TypeVar("T")
 
 Found = Document[Entity]
 """An entity with its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An entity, and what policy templates may say of it."""
+
+    entity: Entity
+    subject: Subject
 
 
 class IdentityStore:
@@ -32,10 +43,28 @@ class IdentityStore:
         self._names: Collection[Pointer] = documents.collection("entity-name", Pointer)
         self._alias_ids: Collection[Pointer] = documents.collection("alias-id", Pointer)
         self._alias_names: Collection[Pointer] = documents.collection("alias-name", Pointer)
+        self._known: dict[str, Known] = {}
 
     async def get(self, entity_id: str) -> Found | None:
         """Return an entity by its identifier. A dictionary look-up when warm."""
         return await self._entities.get(entity_id)
+
+    async def known(self, entity_id: str) -> Known | None:
+        """Return an entity as every request of its tokens needs it."""
+        found = await self._entities.get(entity_id)
+        if found is None:
+            return None
+        known = self._known.get(entity_id)
+        if known is None or known.entity is not found.value:
+            known = Known(found.value, found.value.subject(found.version))
+            if len(self._known) >= _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[entity_id] = known
+        return known
+
+    def forget(self) -> None:
+        """Forget what was worked out; called at seal."""
+        self._known.clear()
 
     async def by_name(self, name: str) -> Found | None:
         """Return an entity by its name."""

@@ -1,6 +1,6 @@
 """What a namespace is, and how a request finds its own. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -87,6 +87,15 @@ class NamespaceTable:
             and path[len(parent.path) : -1].count("/") == 0
             and path != parent.path
         ]
+
+    def above(self, namespace: Namespace) -> Iterator[Namespace]:
+        """Yield the namespaces above another, the nearest first."""
+        path = namespace.path
+        while path:
+            path = path[: path.rfind("/", 0, -1) + 1]
+            parent = self._by_path.get(path)
+            if parent is not None:
+                yield parent
 
     def all(self) -> list[Namespace]:
         """Return every namespace, parents before children."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from chancery.auth.store import TokenStore
+from chancery.identity.store import IdentityStore
 from chancery.kit.engine import Engine, Mount
 from chancery.kit.errors import BadInput
 from chancery.kit.storage import ABSENT, Document, DocumentMoved, Stored
@@ -39,6 +40,7 @@ class Tenant:
     namespace: Namespace
     policies: PolicyStore
     mounts: MountService
+    identity: IdentityStore
 
 
 Builtins = Callable[[Tenant], Mapping[str, tuple[str, Engine]]]
@@ -69,6 +71,14 @@ class Tenants:
         """Return what a namespace owns. The namespace must be open."""
         return self._tenants[namespace_id]
 
+    def identities(self, namespace_id: str) -> IdentityStore:
+        """Return the identities of a namespace. The namespace must be open."""
+        return self._tenants[namespace_id].identity
+
+    def has_mount(self, uuid: str) -> bool:
+        """Tell whether a mount is still there."""
+        return self._table.by_uuid(uuid) is not None
+
     async def open_all(self) -> None:
         """Open every namespace, parents first; finish what was being deleted. Called after unseal."""
         await self._open(ROOT)
@@ -87,6 +97,7 @@ class Tenants:
         self._table.clear()
         for tenant in self._tenants.values():
             tenant.policies.forget()
+            tenant.identity.forget()
         self._tenants.clear()
         self.namespaces = NamespaceTable()
         for each in mounted:
@@ -197,7 +208,7 @@ class Tenants:
         await tenant.mounts.disable_all()
         for path in self._builtins(tenant):
             self._table.remove(namespace.id, path)
-        for scope in ("system", "policy", "token", *self._extensions):
+        for scope in ("system", "policy", "token", "identity", "lockout", *self._extensions):
             await self._world.documents(f"{scope}/{namespace.id}").erase()
         with suppress(DocumentMoved):  # another node, just started, may have finished this first
             await self._records.delete(namespace.path, expected=document.version)
@@ -209,12 +220,13 @@ class Tenants:
             namespace,
             PolicyStore(self._world.documents(f"policy/{namespace.id}")),
             MountService(self._table, self._world, namespace.id, partial(self._hidden_child, namespace)),
+            IdentityStore(self._world.documents(f"identity/{namespace.id}"), self._world.clock),
         )
         await tenant.policies.start()
         for path, (kind, engine) in self._builtins(tenant).items():
             mount = Mount(
                 uuid=f"{kind}-{namespace.id}",
-                accessor=f"{kind}_{namespace.id}",
+                accessor=f"{'auth_' if path.startswith('auth/') else ''}{kind}_{namespace.id}",
                 path=path,
                 type=kind,
                 namespace_id=namespace.id,

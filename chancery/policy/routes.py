@@ -3,7 +3,6 @@
 import binascii
 from base64 import b64decode
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -17,25 +16,23 @@ from chancery.policy.merge import Grant
 from chancery.policy.model import Capability
 from chancery.policy.store import PolicyStore, fold
 
+Power = tuple[ACL, str]
+"""What somebody may do, and how their policies call the namespace of the request: a prefix of every path."""
 
-class Holder(Protocol):
-    """Whoever holds policies: a token."""
 
-    @property
-    def policies(self) -> tuple[str, ...]:
-        """Return the names of the policies."""
+class Powers(Protocol):
+    """Finds out what somebody may do."""
+
+    async def of_caller(self, request: Request) -> Power:
+        """Return the power of whoever asks."""
         ...
 
-
-class Holders(Protocol):
-    """Finds whoever holds policies."""
-
-    async def lookup(self, token: str, now: datetime) -> Holder | None:
-        """Return the holder behind a valid token."""
+    async def of_token(self, token: str, request: Request) -> Power | None:
+        """Return the power of a valid token."""
         ...
 
-    async def by_accessor(self, accessor: str, now: datetime) -> Holder | None:
-        """Return the holder behind the accessor of a valid token."""
+    async def of_accessor(self, accessor: str, request: Request) -> Power | None:
+        """Return the power of the valid token with an accessor."""
         ...
 
 
@@ -84,11 +81,11 @@ class AccessorPaths(Paths):
 
 
 class PolicyRoutes:
-    """The routes, over the policy store and whatever finds tokens."""
+    """The routes, over the policy store and whatever knows who may do what."""
 
-    def __init__(self, policies: PolicyStore, tokens: Holders) -> None:
+    def __init__(self, policies: PolicyStore, powers: Powers) -> None:
         self._policies = policies
-        self._tokens = tokens
+        self._powers = powers
 
     def routes(self) -> list[Route]:
         """Return the routes below `sys/`."""
@@ -153,29 +150,24 @@ class PolicyRoutes:
         """Tell the capabilities of a token on paths."""
         if not params.token:
             raise BadInput.of("token", "missing required field; sys/capabilities-self asks about your own")
-        holder = await self._tokens.lookup(params.token, request.now)
-        if holder is None:
-            raise BadInput("invalid token")
-        return await self._capabilities(holder.policies, params.wanted())
+        return _capabilities(await self._powers.of_token(params.token, request), params.wanted(), "invalid token")
 
     async def of_caller(self, request: Request, params: TokenPaths) -> Answer:
         """Tell the capabilities of the calling token on paths."""
-        return await self._capabilities(request.authenticated.policies, params.wanted())
+        return _capabilities(await self._powers.of_caller(request), params.wanted())
 
     async def of_accessor(self, request: Request, params: AccessorPaths) -> Answer:
         """Tell the capabilities of the token with an accessor on paths."""
         if not params.accessor:
             raise BadInput("missing accessor")
-        holder = await self._tokens.by_accessor(params.accessor, request.now)
-        if holder is None:
-            raise BadInput("invalid accessor")
-        return await self._capabilities(holder.policies, params.wanted())
+        power = await self._powers.of_accessor(params.accessor, request)
+        return _capabilities(power, params.wanted(), "invalid accessor")
 
     async def resultant(self, request: Request, _params: NoParams) -> Answer:
         """Show everything that the calling token may do, merged from its policies."""
         if request.caller is None:
             raise Denied
-        acl = await self._policies.acl_for(request.caller.policies)
+        acl, _ = await self._powers.of_caller(request)
         return Reply(resultant_acl(acl))
 
     async def _text(self, name: str) -> str:
@@ -191,12 +183,15 @@ class PolicyRoutes:
         warnings = [*warnings, *policy.warnings]
         return Reply(warnings=warnings) if warnings else None
 
-    async def _capabilities(self, policies: tuple[str, ...], paths: Sequence[str]) -> Answer:
-        acl = await self._policies.acl_for(policies)
-        found: dict[str, Any] = {path: sorted(acl.capabilities(path)) for path in paths}
-        if len(paths) == 1:
-            found["capabilities"] = found[paths[0]]
-        return Reply(found, flat=True)
+
+def _capabilities(power: Power | None, paths: Sequence[str], refusal: str = "") -> Answer:
+    if power is None:
+        raise BadInput(refusal)
+    acl, prefix = power
+    found: dict[str, Any] = {path: sorted(acl.capabilities(prefix + path.lstrip("/"))) for path in paths}
+    if len(paths) == 1:
+        found["capabilities"] = found[paths[0]]
+    return Reply(found, flat=True)
 
 
 def resultant_acl(acl: ACL) -> dict[str, Any]:

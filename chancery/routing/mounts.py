@@ -6,12 +6,22 @@ Disabling is intent, act, result: the record is marked first, so a crash half-wa
 import logging
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from chancery.kit.clock import Clock
-from chancery.kit.engine import Engine, EngineType, Mount, MountConfig, MountContext, Services
+from chancery.kit.engine import (
+    Engine,
+    EngineType,
+    Lockouts,
+    Mount,
+    MountConfig,
+    MountContext,
+    NeverLocked,
+    Services,
+)
 from chancery.kit.errors import BadInput
 from chancery.kit.sealing import Barrier
 from chancery.kit.storage import ABSENT, Database, Document, DocumentMoved, Documents, Stored
@@ -21,6 +31,22 @@ from chancery.routing.table import Mounted, MountTable
 _log = logging.getLogger(__name__)
 
 _PROTECTED = ("sys/", "auth/", "cubbyhole/", "identity/", "audit/")
+
+
+class MountKind(Enum):
+    """What a mount is for; the value begins its path."""
+
+    SECRETS = ""
+    AUTH = "auth/"
+
+    @classmethod
+    def of(cls, path: str) -> "MountKind":
+        """Return the kind of what is mounted at a path."""
+        return cls.AUTH if path.startswith(cls.AUTH.value) else cls.SECRETS
+
+    def bare(self, path: str) -> str:
+        """Return a path as the kind's own routes spell it: without `auth/`."""
+        return path.removeprefix(self.value)
 
 
 class MountRecord(Stored):
@@ -37,13 +63,23 @@ class World:
     documents: Callable[[str], Documents]
     """Documents by scope."""
     engines: Mapping[str, EngineType]
-    """Installed engines by type."""
+    """Installed secrets engines by type."""
     database: Database
     barrier: Barrier
     clock: Clock
     services: Services
     default_lease_ttl: int
     max_lease_ttl: int
+    auth_methods: Mapping[str, EngineType] = field(default_factory=dict)
+    """Installed auth methods by type."""
+    lockouts: Callable[[str, Callable[[], Mount]], Lockouts] | None = None
+    """Makes what counts the failed logins of an auth mount, by namespace."""
+    before_erase: Callable[[Mount], Awaitable[None]] | None = None
+    """Called when a mount is being disabled, after the last request found it."""
+
+    def types(self, path: str) -> Mapping[str, EngineType]:
+        """Return what can be mounted at a path."""
+        return self.auth_methods if MountKind.of(path) is MountKind.AUTH else self.engines
 
 
 class MountService:
@@ -76,24 +112,24 @@ class MountService:
         for document in await self._records.all():
             await self._finish_disable(document)
 
-    async def enable(self, mount: Mount) -> None:
+    async def enable(self, mount: Mount, kind: MountKind = MountKind.SECRETS) -> None:
         """Record and open a new mount. Raises BadInput when the path is taken or the type unknown."""
-        engine_type = self._world.engines.get(mount.type)
-        if engine_type is None:
-            known = ", ".join(sorted(self._world.engines))
-            raise BadInput(f"plugin not found in the catalog: {mount.type} (installed: {known})")
-        if mount.path.startswith(_PROTECTED):
+        if kind is MountKind.SECRETS and mount.path.startswith(_PROTECTED):
             raise BadInput(f'cannot mount "{mount.path}"')
+        types = self._world.types(mount.path)
+        if mount.type not in types:
+            known = ", ".join(sorted(types))
+            raise BadInput(f"plugin not found in the catalog: {mount.type} (installed: {known})")
         conflict = self._table.conflict(mount.namespace_id, mount.path)
         if conflict is not None:
-            raise BadInput(f"path is already in use at {conflict}")
+            raise BadInput(f"path is already in use at {kind.bare(conflict)}")
         child = self._child_namespace(mount.path)
         if child is not None:
             raise BadInput(f"path is already in use by the namespace {child}")
         try:
             await self._records.put(mount.path, MountRecord(mount=mount), expected=ABSENT)
         except DocumentMoved:
-            raise BadInput(f"path is already in use at {mount.path}") from None
+            raise BadInput(f"path is already in use at {kind.bare(mount.path)}") from None
         await self._open(mount, version=1)
 
     async def tune(self, path: str, config: MountConfig, description: str, options: Mapping[str, str]) -> None:
@@ -128,9 +164,9 @@ class MountService:
         for path in sorted(recorded | {mount.path for mount in self.all()}):
             await self.follow(path)
 
-    async def disable(self, path: str) -> None:
+    async def disable(self, path: str, kind: MountKind = MountKind.SECRETS) -> None:
         """Take a mount away with everything it stored; silently fine when there is none, as in Vault."""
-        if path.startswith(_PROTECTED):
+        if kind is MountKind.SECRETS and path.startswith(_PROTECTED):
             raise BadInput(f'cannot unmount "{path}"')
         document = await self._records.get(path)
         if document is None:
@@ -145,6 +181,8 @@ class MountService:
         engine = mounted.engine if mounted is not None else self._build(mount)[0]
         if mounted is not None:
             await engine.stop()
+        if self._world.before_erase is not None:
+            await self._world.before_erase(mount)
         await engine.erase()
         await self._world.documents(f"mount/{mount.uuid}").erase()
         with suppress(DocumentMoved):  # another node, just started, may have finished this first
@@ -152,7 +190,7 @@ class MountService:
 
     async def _open_if_known(self, document: Document[MountRecord]) -> None:
         mount = document.value.mount
-        if mount.type in self._world.engines:
+        if mount.type in self._world.types(document.name):
             await self._open(mount, document.version)
         else:
             _log.error("mount %s: no installed engine has its type %s", document.name, mount.type)
@@ -171,8 +209,14 @@ class MountService:
     def _build(self, mount: Mount) -> tuple[Engine, list[Mounted]]:
         cell: list[Mounted] = []
         world = self._world
+
+        def present() -> Mount:
+            return cell[0].mount if cell else mount
+
+        is_auth = MountKind.of(mount.path) is MountKind.AUTH
+        locks = world.lockouts(mount.namespace_id, present) if is_auth and world.lockouts is not None else NeverLocked()
         context = MountContext(
-            mount=lambda: cell[0].mount if cell else mount,
+            mount=present,
             documents=world.documents(f"mount/{mount.uuid}"),
             database=world.database,
             barrier=world.barrier,
@@ -180,10 +224,12 @@ class MountService:
             services=world.services,
             default_lease_ttl=world.default_lease_ttl,
             max_lease_ttl=world.max_lease_ttl,
+            lockouts=locks,
         )
-        return self._world.engines[mount.type].open(context), cell
+        return world.types(mount.path)[mount.type].open(context), cell
 
 
-def new_identity(mount_type: str) -> tuple[str, str]:
+def new_identity(mount_type: str, kind: MountKind = MountKind.SECRETS) -> tuple[str, str]:
     """Return a fresh uuid and accessor for a mount of a type."""
-    return str(uuid.uuid4()), f"{mount_type}_{secrets.token_hex(4)}"
+    prefix = "auth_" if kind is MountKind.AUTH else ""
+    return str(uuid.uuid4()), f"{prefix}{mount_type}_{secrets.token_hex(4)}"

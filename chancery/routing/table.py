@@ -23,6 +23,7 @@ class MountTable:
 
     def __init__(self) -> None:
         self._mounts: dict[tuple[str, str], Mounted] = {}
+        self._by_uuid: dict[str, Mounted] = {}
 
     def find(self, namespace_id: str, path: str) -> tuple[Mounted, str] | None:
         """Return the mount with the longest prefix of `path`, and the path below it."""
@@ -41,13 +42,21 @@ class MountTable:
         """Return the mount at exactly this path (with its trailing slash)."""
         return self._mounts.get((namespace_id, path))
 
+    def by_uuid(self, uuid: str) -> Mounted | None:
+        """Return the mount with an identity, wherever it is."""
+        return self._by_uuid.get(uuid)
+
     def put(self, mounted: Mounted) -> None:
         """Add a mount."""
+        self._by_uuid[mounted.mount.uuid] = mounted
         self._mounts[mounted.mount.namespace_id, mounted.mount.path] = mounted
 
     def remove(self, namespace_id: str, path: str) -> Mounted | None:
         """Take a mount out; requests no longer find it."""
-        return self._mounts.pop((namespace_id, path), None)
+        mounted = self._mounts.pop((namespace_id, path), None)
+        if mounted is not None:
+            self._by_uuid.pop(mounted.mount.uuid, None)
+        return mounted
 
     def conflict(self, namespace_id: str, path: str) -> str | None:
         """Return the path of a mount that is at, above or below `path`, or None when it is free."""
@@ -69,3 +78,4 @@ class MountTable:
     def clear(self) -> None:
         """Forget every mount."""
         self._mounts.clear()
+        self._by_uuid.clear()

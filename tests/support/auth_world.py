@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from chancery.auth.engine import TokenEngine
+from chancery.auth.logins import LoginService
 from chancery.auth.store import TokenStore
 from chancery.auth.tokens import CreatedToken, NewToken, TokenEntry, permitted_from
+from chancery.identity.store import IdentityStore
 from chancery.kit.errors import BadInput, Denied, NotFound, UnsupportedOperation
 from chancery.kit.request import Answer, Auth, Caller, Operation, Reply, Request
-from chancery.policy.routes import PolicyRoutes
+from chancery.policy.routes import PolicyRoutes, Power
 from chancery.policy.store import PolicyStore
 from chancery.routing.router import Router
+from chancery.routing.table import MountTable
 from chancery.seal.barrier import KeyringBarrier
 from chancery.storage.documents import DocumentStore
 from chancery.storage.migrate import migrate
@@ -87,10 +90,11 @@ class World:
 
     def __post_init__(self) -> None:
         """Build the routes."""
-        self.engine = TokenEngine(self.tokens, self.policies, self.tokens.documents, self._has_sudo)
+        logins = LoginService(self.tokens, self, MountTable())
+        self.engine = TokenEngine(self.tokens, self.policies, self.tokens.documents, self._has_sudo, logins)
         self._routers = {
             "auth/token/": Router(self.engine.routes()),
-            "sys/": Router(PolicyRoutes(self.policies, self.tokens).routes()),
+            "sys/": Router(PolicyRoutes(self.policies, self).routes()),
         }
 
     _routers: dict[str, Router] = field(init=False, default_factory=dict)
@@ -190,6 +194,25 @@ class World:
         except (BadInput, Denied) as error:
             return error.message
         raise AssertionError(f"{path} was not refused")
+
+    def identities(self, _namespace_id: str) -> IdentityStore:
+        """Return the identities of the only namespace."""
+        return IdentityStore(self.process.documents.scope("identity/root"), self.clock)
+
+    async def of_caller(self, request: Request) -> Power:
+        """Return what the caller may do."""
+        return await self.policies.acl_for(request.authenticated.policies), ""
+
+    async def of_token(self, token: str, _request: Request) -> Power | None:
+        """Return what a token may do."""
+        return await self._power(await self.find(token))
+
+    async def of_accessor(self, accessor: str, request: Request) -> Power | None:
+        """Return what the token with an accessor may do."""
+        return await self._power(await self.tokens.by_accessor(accessor, request.now))
+
+    async def _power(self, entry: TokenEntry | None) -> Power | None:
+        return (await self.policies.acl_for(entry.policies), "") if entry is not None else None
 
     async def _has_sudo(self, request: Request) -> bool:
         acl = await self.policies.acl_for(request.authenticated.policies)

@@ -177,7 +177,11 @@ def test_policies_by_a_role(role: dict[str, Any], fields: dict[str, Any], polici
         ({"disallowed_policies_glob": ["p*"]}, {"policies": ["p1"]}, 'token policy "p1" is disallowed by this role'),
         ({"disallowed_policies": ["default"]}, {}, 'token policy "default" is disallowed by this role'),
         ({"allowed_policies": ["root"]}, {}, "root tokens may not be created without parent token being root"),
-        ({}, {"entity_alias": "x"}, "'entity_alias' cannot be used: this server keeps no identities; leave it out"),
+        (
+            {"allowed_entity_aliases": ("y",)},
+            {"entity_alias": "x"},
+            "invalid 'entity_alias' value: the role's allowed_entity_aliases do not contain it",
+        ),
         ({}, {"id": "x"}, "root or sudo privileges required to specify token id"),
     ],
 )
