@@ -34,6 +34,17 @@ operator_group = _group(
     "operator",
     {"init": "Initialise a server", "seal": "Seal the server", "unseal": "Enter a share of the unseal key"},
 )
+audit_group = _group(
+    "audit",
+    "Enable, list and disable audit devices, and verify what they wrote.",
+    "audit",
+    {
+        "disable": "Disable an audit device",
+        "enable": "Enable an audit device",
+        "list": "List the enabled audit devices",
+        "verify": "Tell whether audit logs are whole",
+    },
+)
 secrets_group = _group(
     "secrets",
     "Enable, list, tune, move and disable secrets engines.",
@@ -93,6 +104,7 @@ root = LazyGroup(
         **_entries("server", {"server": "Run a server"}),
         **_entries("path_help", {"path-help": "Show what the API offers at a path"}),
         **_entries("local", {"version": "Print the version"}),
+        "audit": Entry(f"{__name__}:audit_group", "Work with audit devices"),
         "operator": Entry(f"{__name__}:operator_group", "Initialise, unseal and seal a server"),
         "policy": Entry(f"{__name__}:policy_group", "Work with policies"),
         "print": Entry(f"{__name__}:print_group", "Print what the command line would use"),
