@@ -6,9 +6,8 @@ drops a name that it cannot certify, the request is refused.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from ca.errors import RequestRefused
 from ca.hostnames import IpAddress, certifiable, ip_address
@@ -35,8 +34,7 @@ _REPLACED_BY_CSR: Final = (
 """Field of a request -> attribute of AskedCertificate, for what `use_csr_sans` replaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskedCertificate:
+class AskedCertificate(NamedTuple):
     """What a client asks for, parsed but not judged."""
 
     common_name: str = ""
@@ -50,13 +48,12 @@ class AskedCertificate:
     """The subject's, not the certificate's."""
     user_ids: tuple[str, ...] = ()
     exclude_cn_from_sans: bool = False
-    validity: Asked = field(default_factory=Asked)
+    validity: Asked = Asked()
     csr: ParsedRequest | None = None
     """Its signature has been verified."""
 
 
-@dataclass(frozen=True, slots=True)
-class IssuancePlan:
+class IssuancePlan(NamedTuple):
     """What may be certified: the answer to a request."""
 
     subject: DistinguishedName

@@ -35,8 +35,12 @@ class AskedName:
     """Whether `domain` is a host name and the rest is well formed."""
 
     @classmethod
-    def parse(cls, text: str) -> Self | None:
+    def parse(cls, text: str) -> "AskedName | None":
         """Read a name. None when no rule could ever allow it: two `@`, or a wildcard where none may be."""
+        return _parsed(text) if len(text) <= _MAX_HOSTNAME else cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> Self | None:
         local, at, domain = text.rpartition("@")
         if at:
             if not local or "@" in local or "*" in domain:
@@ -51,6 +55,12 @@ class AskedName:
         return cls(text, rest.lower(), is_wildcard=True, is_hostname=well_formed)
 
 
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> AskedName | None:
+    """Read a name; one request asks for the same several times, as common name and as alternative name."""
+    return AskedName._parse(text)  # noqa: SLF001 - of this module
+
+
 def is_hostname(text: str) -> bool:
     """Tell whether the text is a host name without wildcard, in ASCII or to be internationalised."""
     if text.isascii():
@@ -60,6 +70,11 @@ def is_hostname(text: str) -> bool:
 
 def certifiable(text: str) -> str | None:
     """Return the name as a dNSName holds it, in A-labels, or None when it is no host name or `*.` host name."""
+    return _certifiable(text) if len(text) <= _MAX_HOSTNAME else None
+
+
+@lru_cache(maxsize=4096)
+def _certifiable(text: str) -> str | None:
     name = text if text.isascii() else to_ascii(text)
     if name is None or len(name) > _MAX_HOSTNAME or not _CERTIFIABLE.fullmatch(name):
         return None

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -40,8 +40,7 @@ class LeafKey:
         return f"LeafKey({self.public.algorithm})"
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(NamedTuple):
     """A certificate, just issued, with what the answer says beside it."""
 
     certificate: NewCertificate
@@ -51,8 +50,7 @@ class Issued:
     """Only when the client brought none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """Who judges a request and by which rules."""
 
     role: str

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ca.durations import in_words
 from ca.errors import RequestRefused
@@ -22,8 +22,7 @@ class LeafNotAfter(StrEnum):
     ALWAYS_ENFORCE_ERR = "always_enforce_err"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a request says. Seconds; 0 and the empty string = nothing was said."""
 
     ttl: int = 0
@@ -44,8 +43,7 @@ class ValidityRules:
     not_after_bound: str = "permit"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What mount and issuer say. TTLs in seconds."""
 
     default_ttl: int
@@ -55,8 +53,7 @@ class Limits:
     outliving: LeafNotAfter = LeafNotAfter.ERR
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(NamedTuple):
     """Both ends, in whole seconds UTC, and what the requester should be told."""
 
     not_before: datetime

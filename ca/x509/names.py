@@ -37,6 +37,8 @@ _FIELDS: Final = {attribute.oid: field for field, attribute in ATTRIBUTES.items(
 _SHARED: Final = tuple(field for field in ATTRIBUTES if field not in {"common_name", "serial_number", "user_ids"})
 _OIDS: Final = {field: der.oid(attribute.oid) for field, attribute in ATTRIBUTES.items()}
 _PRINTABLE: Final = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
+_CACHED_NAME: Final = 512
+"""Longer names, in octets, are read each time, so that strangers cannot fill the memory."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -76,11 +78,15 @@ class DistinguishedName:
         return der.tlv(der.SEQUENCE, b"".join(parts))
 
     @classmethod
-    def parse(cls, name: bytes) -> Self:
+    def parse(cls, name: bytes) -> "DistinguishedName":
         """Read a DER Name. Attributes of other types are left out; of several common names the last one counts.
 
         Raises ValueError for malformed DER. Lengths are not judged here but when the name is encoded again.
         """
+        return _parsed(name) if len(name) <= _CACHED_NAME else cls._parse(name)
+
+    @classmethod
+    def _parse(cls, name: bytes) -> Self:
         found: dict[str, list[str]] = {}
         for rdn in relative_distinguished_names(name):
             for oid, value in rdn:
@@ -94,6 +100,12 @@ class DistinguishedName:
 
     def __str__(self) -> str:
         return render(self.encode())
+
+
+@lru_cache(maxsize=4096)
+def _parsed(name: bytes) -> DistinguishedName:
+    """Read a name that may well come again: certificates are renewed under the same subject."""
+    return DistinguishedName._parse(name)  # noqa: SLF001 - of this module
 
 
 def checked_value(field: str, value: str) -> str:

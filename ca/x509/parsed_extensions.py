@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Self
 
 from ca.x509 import der, oids
@@ -12,6 +13,8 @@ from ca.x509.spec import NO_ALTERNATIVE_NAMES
 from ca.x509.usages import KeyUsage, read_key_usage_bits
 
 MAX_EXTENSIONS: Final = 64
+_CACHED: Final = 512
+"""Longer ones, in octets, are read each time, so that strangers cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,12 @@ class ParsedExtensions:
     authority_key_identifier: bytes | None = None
 
     @classmethod
-    def parse(cls, extensions: bytes) -> Self:
+    def parse(cls, extensions: bytes) -> "ParsedExtensions":
         """Read the contents of an Extensions SEQUENCE. Raises ValueError that names the extension at fault."""
+        return _parsed(extensions) if len(extensions) <= _CACHED else cls._parse(extensions)
+
+    @classmethod
+    def _parse(cls, extensions: bytes) -> Self:
         found = _read_all(extensions)
         fields: dict[str, Any] = {}
         for one in found:
@@ -45,6 +52,12 @@ class ParsedExtensions:
                 except ValueError as error:
                     raise ValueError(f"extension {one.oid}: {error}") from None
         return cls(all=found, **fields)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(extensions: bytes) -> ParsedExtensions:
+    """Read extensions that may well come again: renewals ask for the same names under another key."""
+    return ParsedExtensions._parse(extensions)  # noqa: SLF001 - of this module
 
 
 def _read_all(extensions: bytes) -> tuple[Extension, ...]:

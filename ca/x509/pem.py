@@ -1,6 +1,5 @@
 """PEM (RFC 7468), written as Vault writes it and read as people paste it."""
 
-import base64
 import binascii
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -35,9 +34,9 @@ class PemBlock(NamedTuple):
 
 def encode(label: str, der: bytes) -> str:
     """Return one block of 64-character lines, without a newline at the end: so Vault has it in JSON."""
-    text = base64.b64encode(der).decode("ascii")
-    lines = (text[at : at + 64] for at in range(0, len(text), 64))
-    return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"))
+    text = binascii.b2a_base64(der, newline=False).decode("ascii")
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"])
 
 
 def bundle(blocks: Iterable[str]) -> str:
@@ -85,7 +84,7 @@ def _plain_text(text: str | bytes) -> str:
 
 def _base64(text: str) -> bytes:
     try:
-        octets = base64.b64decode("".join(text.split()), validate=True)
+        octets = binascii.a2b_base64("".join(text.split()), strict_mode=True)
     except (binascii.Error, ValueError):
         raise ValueError("PEM block does not contain valid base64") from None
     if not octets:

@@ -13,14 +13,17 @@ import binascii
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic_core import PydanticUndefined
 
 from chancery.kit.errors import BadInput, Problem
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
+_MAX_DURATION_TEXT = 64
 _MAX_SECONDS = 2**63 // 10**9  # Go's time.Duration counts nanoseconds in 64 bits
 
 
@@ -36,6 +39,8 @@ def parse_duration(value: object) -> int:
     if isinstance(value, int | float) and math.isfinite(value):
         seconds = int(value)
     elif isinstance(value, str):
+        if len(value) > _MAX_DURATION_TEXT:
+            raise ValueError("duration is too long")
         seconds = _duration_text(value.strip())
     else:
         raise ValueError('expected a duration such as 3600 or "24h"')
@@ -44,6 +49,7 @@ def parse_duration(value: object) -> int:
     return seconds
 
 
+@lru_cache(maxsize=1024)
 def _duration_text(text: str) -> int:
     sign = -1 if text.startswith("-") else 1
     body = text.removeprefix("-").removeprefix("+")
@@ -165,6 +171,14 @@ class Params(BaseModel):
     """What one operation accepts, parsed once at the edge. Unknown fields are ignored, and named in a warning."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, defer_build=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: Any) -> None:
+        """Make empty lists and maps anew where they are the default: pydantic would copy them deeply each time."""
+        for field in cls.__pydantic_fields__.values():
+            if field.default in ([], {}):
+                field.default_factory = type(field.default)
+                field.default = PydanticUndefined
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Self:
