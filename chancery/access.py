@@ -7,7 +7,7 @@ from chancery.identity.store import Known
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Mount
 from chancery.kit.errors import Denied
-from chancery.kit.request import Request
+from chancery.kit.request import Operation, Request
 from chancery.namespaces.model import Namespace
 from chancery.namespaces.tenants import Tenants
 from chancery.policy.acl import ACL
@@ -74,7 +74,8 @@ class Access:
         if request.authenticated.is_root:
             return True
         acl, prefix = await self.of_caller(request)
-        return acl.has_sudo(prefix + request.mount_path + request.path)
+        slash = "/" if request.operation is Operation.LIST and request.path else ""
+        return acl.has_sudo(prefix + request.mount_path + request.path + slash)
 
     async def may_see(self, request: Request, mount: Mount) -> bool:
         """Tell whether the caller's policies mention anything at or below a mount. No token: nothing but `unauth`."""

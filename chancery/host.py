@@ -48,6 +48,7 @@ from chancery.system.namespaces import NamespaceRoutes
 from chancery.system.openapi import OpenApiRoutes
 from chancery.system.status import StatusRoutes
 from chancery.system.ui_mounts import VisibleMountRoutes
+from chancery.upkeep import Upkeep
 from chancery.workers.siblings import Siblings
 
 _log = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class Host:
             max_ttl=settings.max_lease_ttl,
         )
         self._table = MountTable()
+        limits = self._store.scope("system/quotas")
+        self._upkeep = Upkeep(settings, self._database, self._seal.barrier, clock, limits, self._tokens, self._table)
         self._services = OfferedServices()
         self._tenants = Tenants(
             self._table,
@@ -103,13 +106,14 @@ class Host:
         self._logins = LoginService(self._tokens, self._tenants, self._table)
         self.coherence = Coherence(self._database, self._store, self._seal, max_staleness=storage.max_staleness)
         follow_stored(self.coherence, self._tokens, self._tenants)
+        self._upkeep.follow(self.coherence)
         self._extensions = [extension.open(self._extension_context(extension.name)) for extension in catalog.extensions]
         for extension in self._extensions:
             self._services.offer(extension)
         self._status = StatusRoutes(self, clock, settings.cluster_name)
         self._bootstrap = Router(self._status.routes())
         self._audit = build_audit(settings.audit, catalog.engines, self._store.scope("system/audit"), clock)
-        around = Surroundings(logins=self._logins, audit=self._audit.trail)
+        around = self._upkeep.around(Surroundings(logins=self._logins, audit=self._audit.trail))
         self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, around)
 
     async def open(self) -> None:
@@ -229,6 +233,7 @@ class Host:
             for extension in self._extensions:
                 await extension.start()
             await self._tenants.open_all()
+            await self._upkeep.start()
         except BaseException:
             await self._stop_serving()
             self._forget()
@@ -240,6 +245,7 @@ class Host:
     async def _stop_serving(self) -> None:
         self._serving = False
         await self.coherence.stop()
+        await self._upkeep.stop()
         await self._tenants.close_all()
         for extension in self._extensions:
             await extension.stop()
@@ -257,6 +263,7 @@ class Host:
             "sys/": ("system", SystemEngine(self._system_routes(tenant))),
             "auth/token/": ("token", TokenEngine(self._tokens, tenant.policies, roles, sudo, self._logins)),
             "identity/": ("identity", IdentityEngine(tenant.identity, tenant.mounts.all, namespace_id)),
+            "cubbyhole/": ("cubbyhole", self._upkeep.cubbyhole()),
         }
 
     def _system_routes(self, tenant: Tenant) -> list[Route]:
@@ -269,6 +276,7 @@ class Host:
             *VisibleMountRoutes(tenant.mounts, self._access).routes(),
             *LockedUserRoutes(self._locks(tenant.namespace.id), tenant.namespace).routes(),
             *NamespaceRoutes(self._tenants, tenant.namespace).routes(),
+            *self._upkeep.routes(self._access, self._tenants),
             *OpenApiRoutes(self._table, tenant.namespace.id).routes(),
             *PolicyRoutes(tenant.policies, self._access).routes(),
             *(route for extension in self._extensions for route in extension.routes()),
@@ -286,6 +294,7 @@ class Host:
             max_lease_ttl=self._settings.max_lease_ttl,
             auth_methods=self._catalog.auth_methods,
             lockouts=lambda namespace_id, mount: MountLockouts(self._locks(namespace_id), mount),
+            before_disable=self._upkeep.before_disable,
             before_erase=self._take_leave,
         )
 
@@ -296,6 +305,7 @@ class Host:
         """End what a mount that is being disabled has given out."""
         if MountKind.of(mount.path) is MountKind.AUTH:
             await self._tokens.revoke_mount(mount.uuid)
+        await self._upkeep.before_erase(mount)
 
     def _extension_context(self, name: str) -> HostContext:
         return HostContext(

@@ -74,6 +74,12 @@ class Revoker:
                 _log.warning("lease forgotten although its secret could not be taken back: %s", failure)
         await self._database.write(lambda at: rows.remove_resisting(at, condition))
 
+    async def abandon(self, condition: rows.Condition) -> None:
+        """Forget leases whose mount is gone."""
+        abandoned = await self._database.write(lambda at: rows.remove(at, condition))
+        if abandoned:
+            _log.warning("%d leases forgotten with their mount: what they stood for was not taken back", abandoned)
+
     async def _pages(self, condition: rows.Condition) -> AsyncIterator[list[LeaseRecord]]:
         after = ("", "")
         while page := await self._book.page(condition, after, _PAGE):
@@ -103,7 +109,7 @@ class Revoker:
             if due_at is None:
                 _log.error("lease %s is irrevocable after %d attempts: %s", record.id, attempts, reason)
             return f"{record.id}: {reason}"
-        await self._database.write(lambda at: rows.remove(at, key))
+        await self._database.write(lambda at: rows.remove(at, rows.one(*key)))
         return ""
 
     async def _take_back(self, record: LeaseRecord) -> None:

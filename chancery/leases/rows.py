@@ -47,9 +47,9 @@ def renew(connection: Connection, key: Key, due_at: int, expires_at: int, sealed
     return connection.execute(renewed.values(expires_at=expires_at, due_at=expires_at, sealed=sealed)).rowcount == 1
 
 
-def remove(connection: Connection, key: Key) -> None:
-    """Forget a lease; absent is fine."""
-    connection.execute(delete(LEASES).where(_is(key)))
+def remove(connection: Connection, condition: Condition) -> int:
+    """Forget leases. Returns how many."""
+    return connection.execute(delete(LEASES).where(condition)).rowcount
 
 
 def failed(connection: Connection, key: Key, attempts: int, due_at: int | None, error: str) -> None:

@@ -22,7 +22,7 @@ from chancery.kit.engine import (
     NeverLocked,
     Services,
 )
-from chancery.kit.errors import BadInput
+from chancery.kit.errors import BadInput, ChanceryError
 from chancery.kit.sealing import Barrier
 from chancery.kit.storage import ABSENT, Database, Document, DocumentMoved, Documents, Stored
 from chancery.routing.router import Router
@@ -74,6 +74,8 @@ class World:
     """Installed auth methods by type."""
     lockouts: Callable[[str, Callable[[], Mount]], Lockouts] | None = None
     """Makes what counts the failed logins of an auth mount, by namespace."""
+    before_disable: Callable[[Mount], Awaitable[None]] | None = None
+    """Called while a mount to be disabled still serves. What it raises leaves the mount as it is."""
     before_erase: Callable[[Mount], Awaitable[None]] | None = None
     """Called when a mount is being disabled, after the last request found it."""
 
@@ -110,6 +112,10 @@ class MountService:
     async def disable_all(self) -> None:
         """Take every mount away with everything it stored. Called when the namespace is deleted."""
         for document in await self._records.all():
+            try:
+                await self._take_back(document.value.mount)
+            except ChanceryError as error:
+                _log.error("mount %s goes with its namespace, and what it gave out stays: %s", document.name, error)
             await self._finish_disable(document)
 
     async def enable(self, mount: Mount, kind: MountKind = MountKind.SECRETS) -> None:
@@ -171,9 +177,14 @@ class MountService:
         document = await self._records.get(path)
         if document is None:
             return
+        await self._take_back(document.value.mount)
         record = MountRecord(mount=document.value.mount, disabling=True)
         marked = await self._records.put(path, record, expected=document.version)
         await self._finish_disable(marked)
+
+    async def _take_back(self, mount: Mount) -> None:
+        if self._world.before_disable is not None:
+            await self._world.before_disable(mount)
 
     async def _finish_disable(self, document: Document[MountRecord]) -> None:
         mount = document.value.mount
