@@ -18,8 +18,8 @@ from chancery.auth.store import TokenStore
 from chancery.coherence import Coherence
 from chancery.exchange import Message, Surroundings
 from chancery.following import follow_stored
-from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.identity.engine import IdentityEngine
+from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Engine, HostContext, Mount
 from chancery.kit.errors import NotInitialized, Sealed
@@ -103,10 +103,10 @@ class Host:
             [extension.name for extension in catalog.extensions],
         )
         self._access = Access(self._tokens, self._tenants, clock)
-        self._logins = LoginService(self._tokens, self._tenants, self._table)
         self.coherence = Coherence(self._database, self._store, self._seal, max_staleness=storage.max_staleness)
         follow_stored(self.coherence, self._tokens, self._tenants)
         self._upkeep.follow(self.coherence)
+        self._logins = LoginService(self._tokens, self._tenants, self._table)
         self._extensions = [extension.open(self._extension_context(extension.name)) for extension in catalog.extensions]
         for extension in self._extensions:
             self._services.offer(extension)
