@@ -30,6 +30,8 @@ class Message(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
     client_certificate: bytes | None = None
     """DER of the certificate that the client proved to hold, when the listener asks for one."""
+    client_chain: tuple[bytes, ...] = ()
+    """DER of the certificates that it sent along, which nobody has verified."""
 
     def __repr__(self) -> str:
         return f"Message({self.request_id}, {self.operation.value}, {self.path!r})"

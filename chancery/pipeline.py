@@ -159,6 +159,8 @@ class Pipeline:
             headers=message.headers,
             token=message.token if mounted is not None and mounted.mount.type in _KNOWS_TOKENS else "",
             fields=message.fields,
+            client_certificate=message.client_certificate,
+            client_chain=message.client_chain,
         )
 
     async def _authorise(self, request: Request, message: Message, target: _Target, entry: TokenEntry) -> Request:

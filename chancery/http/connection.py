@@ -8,6 +8,7 @@ import asyncio
 
 from aiohttp import web
 
+from chancery.http.client_certificates import Presented, presented_by
 from chancery.http.errors import failure
 from chancery.kit.errors import BadInput
 
@@ -17,14 +18,17 @@ _LIST = b"LIST "
 class Connection(web.RequestHandler):
     """A connection of `VaultServer`."""
 
-    __slots__ = ("_head_is_partial", "_is_listing")
+    __slots__ = ("_head_is_partial", "_is_listing", "presented")
 
     _head_is_partial: bool
     _is_listing: bool
+    presented: Presented
+    """The client's certificates, looked at once: TLS does not change them within a connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._head_is_partial = self._is_listing = False
+        self.presented = presented_by(transport)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:

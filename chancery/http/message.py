@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from chancery.exchange import Message
+from chancery.http.client_certificates import NOTHING, Presented
 from chancery.http.errors import UnsupportedMediaType
 from chancery.kit.errors import BadInput, PayloadTooLarge, UnsupportedOperation
 from chancery.kit.request import Operation
@@ -29,8 +30,13 @@ _MERGE_PATCH = "application/merge-patch+json"
 _PREFIX = "/v1/"
 
 
-async def read_message(request: web.BaseRequest, request_id: str, max_body: int) -> Message:
-    """Parse a request. Raises BadInput, PayloadTooLarge, UnsupportedOperation or UnsupportedMediaType."""
+async def read_message(
+    request: web.BaseRequest, request_id: str, max_body: int, presented: Presented = NOTHING
+) -> Message:
+    """Parse a request that came over a connection whose client presented these certificates.
+
+    Raises BadInput, PayloadTooLarge, UnsupportedOperation or UnsupportedMediaType.
+    """
     operation = _OPERATIONS.get(request.method)
     if operation is None:
         raise UnsupportedOperation
@@ -55,6 +61,8 @@ async def read_message(request: web.BaseRequest, request_id: str, max_body: int)
         namespace=headers.get("X-Vault-Namespace", ""),
         remote_address=request.remote or "",
         headers=headers,
+        client_certificate=presented.certificate,
+        client_chain=presented.chain,
     )
 
 

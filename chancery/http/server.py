@@ -15,7 +15,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from chancery.exchange import Message
-from chancery.http.connection import VaultServer
+from chancery.http.connection import Connection, VaultServer
 from chancery.http.deadlines import Deadlines
 from chancery.http.envelope import render
 from chancery.http.errors import failure
@@ -114,7 +114,9 @@ class HttpServer:
     async def _answer(self, request: web.BaseRequest, request_id: str, headers: CIMultiDict[str]) -> tuple[int, bytes]:
         if not request.raw_path.startswith("/v1/"):
             raise NotFound("the API is served below /v1/")
-        message = await read_message(request, request_id, self._limits.max_request_size)
+        connection = request.protocol
+        assert isinstance(connection, Connection), "VaultServer makes no others"
+        message = await read_message(request, request_id, self._limits.max_request_size, connection.presented)
         served = await self._serve(message)
         status, body, content_type = render(served.answer, request_id, served.mount_type)
         if isinstance(served.answer, RawReply):

@@ -34,3 +34,8 @@ def load_files(context: ssl.SSLContext, listener: Listener) -> None:
     if listener.tls_client_ca_file is not None:
         required = listener.tls_require_and_verify_client_cert
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        # The file may name an intermediate, or one client's own certificate, without the root above it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        # A resumed session has lost the certificates that the client sent along with its own.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0

@@ -59,6 +59,10 @@ class Request(NamedTuple):
     """The caller's token itself, filled in only for the token store's own routes and sys; empty for engines."""
     fields: Mapping[str, Any] = MappingProxyType({})
     """The body, or the query, alone: for what is kept as it was sent."""
+    client_certificate: bytes | None = None
+    """DER of the certificate that the client proved to hold in TLS; None when it showed none."""
+    client_chain: tuple[bytes, ...] = ()
+    """DER of the certificates that it sent along, which nobody has verified."""
 
     def __repr__(self) -> str:
         return f"Request({self.id}, {self.operation.value}, {self.mount_path + self.path!r})"

@@ -86,6 +86,7 @@ def encoded(message: Message) -> bytes:
         "fields": dict(message.fields),
         "headers": list(message.headers.items()),
         "client_certificate": certificate.hex() if certificate is not None else None,
+        "client_chain": [each.hex() for each in message.client_chain],
     }
     return orjson.dumps(document)
 
@@ -100,6 +101,7 @@ def decoded(body: bytes) -> Message:
         fields=document["fields"],
         headers=CIMultiDict(document["headers"]),
         client_certificate=bytes.fromhex(certificate) if certificate is not None else None,
+        client_chain=tuple(map(bytes.fromhex, document["client_chain"])),
     )
 
 
