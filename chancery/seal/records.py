@@ -1,70 +1,115 @@
 """What the seal keeps in the database, readable while the server is sealed, and the SQL for it."""
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Self
 
-from pydantic import Field, ValidationError
-from sqlalchemy import Connection, insert, select, update
+from pydantic import Field, ValidationError, model_validator
+from sqlalchemy import Connection, delete, insert, select, update
 
 from chancery.kit.errors import BadInput, Conflict, Corrupted
 from chancery.kit.storage import Stored
 from chancery.seal.shamir import MAX_SHARES
 from chancery.storage.schema import META
 
-SEAL = "seal"
-KEYRING = "keyring"
+SHAMIR = "shamir"
+
+_SEAL = "seal"
+_KEYRING = "keyring"
+_ROOT_KEY = "root key"
 
 Work = Callable[[Connection], object]
 
 
 class SealRecord(Stored):
-    """How this installation is sealed. Written once by initialisation; nothing in it is secret."""
+    """How this installation is sealed. Nothing in it is secret."""
 
-    type: Literal["shamir"]
+    type: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
+    """`shamir`, or the type of the keeper that wrapped the root key."""
     shares: int = Field(ge=1, le=MAX_SHARES)
+    """Shares of the unseal key or, with a keeper, of the recovery key; `threshold` as well."""
     threshold: int = Field(ge=1, le=MAX_SHARES)
     wrapped_root_key: bytes
+    recovery_check: bytes = b""
+    """Proves a recovery key; only with a keeper."""
     cluster_name: str
     cluster_id: str
 
+    @model_validator(mode="after")
+    def _has_one_way_in(self) -> Self:
+        if (self.type == SHAMIR) is bool(self.recovery_check):
+            raise ValueError("a recovery key belongs to a keeper, and a keeper has one")
+        return self
 
-def read_record(connection: Connection) -> SealRecord | None:
-    """Return the record, None before initialisation. Raises Corrupted."""
-    stored = _value(connection, SEAL)
-    if stored is None:
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether a keeper, not the unseal key, opens the root key."""
+        return self.type != SHAMIR
+
+
+@dataclass(frozen=True, slots=True)
+class SealState:
+    """The rows of the seal as they are stored: what compare-and-swap compares."""
+
+    record: SealRecord
+    stored_record: bytes
+    keyring: bytes
+    """Wrapped under the root key."""
+    root_key: bytes | None
+    """Sealed by the barrier for processes that were unsealed when another one replaced it."""
+
+
+def read_state(connection: Connection) -> SealState | None:
+    """Return everything, None before initialisation. Raises Corrupted."""
+    wanted = select(META.c.key, META.c.value).where(META.c.key.in_([_SEAL, _KEYRING, _ROOT_KEY]))
+    rows = {row.key: row.value for row in connection.execute(wanted)}
+    if _SEAL not in rows:
         return None
     try:
-        return SealRecord.model_validate_json(stored)
+        record = SealRecord.model_validate_json(rows[_SEAL])
     except ValidationError:
         raise Corrupted("the seal configuration in the database does not have the form of this release") from None
-
-
-def read_keyring(connection: Connection) -> bytes:
-    """Return the wrapped keyring. Raises Corrupted when it is missing."""
-    stored = _value(connection, KEYRING)
-    if stored is None:
+    if _KEYRING not in rows:
         raise Corrupted("the database has lost its keyring: restore it from a backup")
-    return stored
+    return SealState(record, rows[_SEAL], rows[_KEYRING], rows.get(_ROOT_KEY))
 
 
-def initialize(connection: Connection, record: SealRecord, keyring: bytes, also: Work | None) -> None:
+def initialize(connection: Connection, state: SealState, also: Work | None) -> None:
     """Store everything that makes an installation. Raises BadInput when there is one."""
-    if _value(connection, SEAL) is not None:
+    if read_state(connection) is not None:
         raise BadInput("Vault is already initialized")
-    connection.execute(insert(META).values(key=SEAL, value=record.model_dump_json().encode()))
-    connection.execute(insert(META).values(key=KEYRING, value=keyring))
+    connection.execute(insert(META).values(key=_SEAL, value=state.stored_record))
+    connection.execute(insert(META).values(key=_KEYRING, value=state.keyring))
     if also is not None:
         also(connection)
 
 
 def replace_keyring(connection: Connection, before: bytes, after: bytes) -> None:
     """Store a rotated keyring in the place of the one it was made from. Raises Conflict when that is not there."""
-    replaced = connection.execute(
-        update(META).where(META.c.key == KEYRING, META.c.value == before).values(value=after)
-    ).rowcount
-    if replaced != 1:
+    if not _replace(connection, _KEYRING, before, after):
         raise Conflict("another process rotated the keyring first; try again")
 
 
-def _value(connection: Connection, key: str) -> bytes | None:
-    return connection.scalar(select(META.c.value).where(META.c.key == key))
+def replace_state(connection: Connection, before: SealState, after: SealState) -> None:
+    """Store a changed seal in the place of the one it was made from, all of it or nothing.
+
+    Raises Conflict when the seal or the keyring changed meanwhile.
+    """
+    unmoved = _replace(connection, _SEAL, before.stored_record, after.stored_record) and _replace(
+        connection, _KEYRING, before.keyring, after.keyring
+    )
+    if not unmoved:
+        raise Conflict("another process changed the seal meanwhile; begin again")
+    if after.root_key is not None and after.root_key != before.root_key:
+        connection.execute(delete(META).where(META.c.key == _ROOT_KEY))
+        connection.execute(insert(META).values(key=_ROOT_KEY, value=after.root_key))
+
+
+def stored(record: SealRecord) -> bytes:
+    """Return a record as it is stored."""
+    return record.model_dump_json().encode()
+
+
+def _replace(connection: Connection, key: str, before: bytes, after: bytes) -> bool:
+    changed = update(META).where(META.c.key == key, META.c.value == before).values(value=after)
+    return connection.execute(changed).rowcount == 1
