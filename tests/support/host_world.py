@@ -51,18 +51,26 @@ def settings_for(directory: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def host_world(directory: Path, *, clock: Clock | None = None, **changes: Any) -> AsyncIterator[HostWorld]:
-    """Run an initialized, unsealed host with the root token `ROOT_TOKEN`."""
+async def host_world(
+    directory: Path, *, clock: Clock | None = None, joins: "HostWorld | None" = None, **changes: Any
+) -> AsyncIterator[HostWorld]:
+    """Run an initialized, unsealed host with the root token `ROOT_TOKEN`.
+
+    `joins`: a host that has initialized the same storage already; this one becomes a second node beside it.
+    """
     settings = settings_for(directory, **changes)
     host = await asyncio.to_thread(Host, settings, _CATALOG, clock or SystemClock())
     http = HttpServer(host.serve, settings.limits)
     await host.open()
     try:
-        shares, _ = await host.initialize(1, 1, root_token=ROOT_TOKEN)
-        await host.unseal(shares[0])
+        if joins is None:
+            (unseal_key,), _ = await host.initialize(1, 1, root_token=ROOT_TOKEN)
+        else:
+            unseal_key = joins.unseal_key
+        await host.unseal(unseal_key)
         port = await http.listen(Listener(address="127.0.0.1:0", tls_disable=True))
         async with aiohttp.ClientSession() as client:
-            yield HostWorld(host, f"http://127.0.0.1:{port}", client, shares[0])
+            yield HostWorld(host, f"http://127.0.0.1:{port}", client, unseal_key)
     finally:
         await http.close()
         await host.close()
