@@ -17,9 +17,19 @@ from pathlib import Path
 from chancery import logs
 from chancery.host import Host
 from chancery.kit.engine import DevAdditions
+from chancery.outgoing_rules import PlainHttp
 from chancery.plugins import dev_setups
 from chancery.server import Hooks, run_until_stopped
-from chancery.settings import MAX_WORKERS, Audit, KmsLibrarySettings, Listener, Settings, SettingsError, Storage
+from chancery.settings import (
+    MAX_WORKERS,
+    Audit,
+    KmsLibrarySettings,
+    Listener,
+    OutgoingSettings,
+    Settings,
+    SettingsError,
+    Storage,
+)
 
 _SECRETS = "dev-secrets.json"
 
@@ -63,6 +73,7 @@ def _settings(options: DevOptions, directory: Path, additions: Sequence[DevAddit
     return Settings(
         listeners=[listener],
         workers=options.workers,
+        outgoing=OutgoingSettings(allow=["127.0.0.0/8", "::1"], plain_http=PlainHttp.LOOPBACK),
         storage=Storage(url=f"sqlite:///{directory.absolute() / 'chancery.db'}"),
         audit=Audit(directories=[directory.absolute()]),
         kms_libraries=[

@@ -23,9 +23,11 @@ from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Engine, HostContext, Mount
 from chancery.kit.errors import NotInitialized, Sealed
+from chancery.kit.outgoing import Outgoing
 from chancery.kit.route import Route
 from chancery.kit.sealing import Barrier
 from chancery.namespaces.tenants import Tenant, Tenants
+from chancery.outgoing import OutgoingDoor
 from chancery.pipeline import Pipeline, Served
 from chancery.plugins import Catalog
 from chancery.policy.routes import PolicyRoutes
@@ -95,6 +97,8 @@ class Host:
         limits = self._store.scope("system/quotas")
         self._upkeep = Upkeep(settings, self._database, self._seal.barrier, clock, limits, self._tokens, self._table)
         self._services = OfferedServices()
+        self._outgoing = OutgoingDoor(settings.outgoing.rules())
+        self._services.add(Outgoing, self._outgoing)
         self._tenants = Tenants(
             self._table,
             self._world(),
@@ -127,6 +131,7 @@ class Host:
         async with self._transition:
             await self._stop_serving()
             self._seal.seal()
+        await self._outgoing.close()
         await self._database.close()
 
     async def serve(self, message: Message) -> Served:

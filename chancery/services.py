@@ -17,9 +17,13 @@ class OfferedServices:
     def offer(self, extension: Extension) -> None:
         """Add what an extension offers. Two offers of one service are a broken installation."""
         for service, implementation in extension.services().items():
-            if service in self._services:
-                raise RuntimeError(f"two extensions offer {service.__name__}")
-            self._services[service] = implementation
+            self.add(service, implementation)
+
+    def add(self, service: type, implementation: object) -> None:
+        """Add one service."""
+        if service in self._services:
+            raise RuntimeError(f"two extensions offer {service.__name__}")
+        self._services[service] = implementation
 
     def get(self, service: type[S]) -> S:
         """Return the service. Raises Unavailable when no installed extension offers it."""

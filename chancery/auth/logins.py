@@ -11,7 +11,7 @@ from chancery.auth.tokens import NewToken, TokenEntry, TokenType
 from chancery.exchange import Exchange
 from chancery.identity.model import Entity
 from chancery.identity.store import IdentityStore
-from chancery.kit.engine import AuthMethod, Mount
+from chancery.kit.engine import AuthMethod, ClientBoundMethod, Mount
 from chancery.kit.errors import BadInput, Denied
 from chancery.kit.networks import is_within
 from chancery.kit.request import Auth, Login, Request, TokenKind
@@ -70,6 +70,8 @@ class LoginService:
         if mounted is None:
             raise BadInput("the auth mount of the token is gone, not renewing")
         method: AuthMethod = mounted.engine  # type: ignore[assignment]  # only auth methods make tokens with a mount
+        if isinstance(method, ClientBoundMethod):
+            await method.demand_client(entry.renewal, request)
         login = await method.renew(entry.renewal, request.now)
         wish = Wish(increment or login.ttl, login.period, entry.explicit_max_ttl)
         limits = _narrowed(limits_of(mounted.mount, self._tokens.limits), login)

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
-from chancery.kit.request import Login
+from chancery.kit.request import Login, Request
 from chancery.kit.route import Route
 from chancery.kit.sealing import Barrier
 from chancery.kit.storage import Database, Documents, Schema
@@ -170,6 +170,15 @@ class AuthMethod(Engine, Protocol):
 
         Raises BadInput when the method would no longer vouch: the user, role or certificate is gone or changed.
         """
+        ...
+
+
+@runtime_checkable
+class ClientBoundMethod(AuthMethod, Protocol):
+    """An auth method whose tokens are renewed only over a connection of the client that they were given to."""
+
+    async def demand_client(self, renewal: Mapping[str, str], request: Request) -> None:
+        """Look at who asks for the renewal. Raises BadInput when it is another client than the one that logged in."""
         ...
 
 
