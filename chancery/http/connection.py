@@ -47,6 +47,11 @@ class Connection(web.RequestHandler):
             if hasattr(message, "_replace"):  # not so when the rest of the head was malformed
                 self._messages[0] = (message._replace(method="LIST"), payload)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on after a pause. Whoever reads a body asks for this each time, paused or not."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: web.BaseRequest,  # noqa: ARG002 - the signature is aiohttp's

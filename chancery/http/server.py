@@ -10,11 +10,12 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from chancery.exchange import Message
+from chancery.http.answer import WholeAnswer
 from chancery.http.connection import Connection, VaultServer
 from chancery.http.deadlines import Deadlines
 from chancery.http.envelope import render
@@ -90,14 +91,13 @@ class HttpServer:
         """Stop accepting, let running requests finish within the configured time, then close."""
         for server in [server for servers in self._sockets.values() for server in servers]:
             server.close()
+        self._server.pre_shutdown()
         await self._server.shutdown(float(self._limits.shutdown_timeout))
         self._deadlines.close()
 
-    async def _handle(self, request: web.BaseRequest) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = self._ids.next()
-        headers = CIMultiDict(_JSON_HEADERS)
-        if request.secure:
-            headers.update(_TLS_HEADERS)
+        headers = {**_JSON_HEADERS, **_TLS_HEADERS} if request.secure else dict(_JSON_HEADERS)
         try:
             self._deadlines.begin(request.task)
             status, body = await self._answer(request, request_id, headers)
@@ -108,10 +108,10 @@ class HttpServer:
         finally:
             self._deadlines.end(request.task)
         if not body:
-            headers.popall("Content-Type", None)
-        return web.Response(status=status, body=body, headers=headers)
+            headers.pop("Content-Type", None)
+        return cast(web.StreamResponse, WholeAnswer(status, body, headers))
 
-    async def _answer(self, request: web.BaseRequest, request_id: str, headers: CIMultiDict[str]) -> tuple[int, bytes]:
+    async def _answer(self, request: web.BaseRequest, request_id: str, headers: dict[str, str]) -> tuple[int, bytes]:
         if not request.raw_path.startswith("/v1/"):
             raise NotFound("the API is served below /v1/")
         connection = request.protocol
@@ -126,7 +126,7 @@ class HttpServer:
         return status, body
 
 
-def _failed(error: Exception, request_id: str, headers: CIMultiDict[str]) -> tuple[int, bytes]:
+def _failed(error: Exception, request_id: str, headers: dict[str, str]) -> tuple[int, bytes]:
     rendered = failure(error, request_id)
     headers.update(rendered.headers)
     return rendered.status, rendered.body

@@ -219,3 +219,43 @@ async def test_garbage_on_the_socket_harms_nobody(world: HostWorld) -> None:
         writer.close()
         assert b"Traceback" not in answer
     assert (await world.call("GET", "sys/health"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "kept"),
+    [
+        ("1.1", "", True),
+        ("1.1", "Connection: close\r\n", False),
+        ("1.0", "", False),
+        ("1.0", "Connection: keep-alive\r\n", True),
+    ],
+)
+async def test_connections_live_as_long_as_the_client_wants(
+    world: HostWorld, version: str, headers: str, kept: bool
+) -> None:
+    host, port = world.address.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    request = f"GET /v1/sys/health HTTP/{version}\r\nHost: x\r\n{headers}\r\n".encode()
+    writer.write(request)
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).lower()
+    length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+    await reader.readexactly(length)
+    if kept:
+        assert b"connection: close" not in head
+        writer.write(request)
+        assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    else:
+        assert b"connection: close" in head
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_requests_may_follow_each_other_without_waiting(world: HostWorld) -> None:
+    host, port = world.address.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+    for _ in range(5):
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        assert b" 200 " in head
+    writer.close()
