@@ -144,6 +144,25 @@ class Crls:
         """Return the newest CRL of an authority."""
         return await self._database.read(lambda connection: self._stored(connection, authority))
 
+    async def is_any_due(self, now: datetime) -> bool:
+        """Tell whether a CRL of a mount that rebuilds by itself is due; cheap."""
+        return bool(await self._due_authorities(now))
+
+    async def rebuild_due(self, now: datetime) -> None:
+        """Make new CRLs in time for mounts that rebuild by themselves. What cannot be made is logged, and due again."""
+        for authority in await self._due_authorities(now):
+            warning = await self.try_rebuild(authority)
+            if warning:
+                _log.warning("authority %s: %s", authority, warning)
+
+    async def _due_authorities(self, now: datetime) -> list[str]:
+        config = (await self._configuration.crl()).value
+        if not config.auto_rebuild:
+            return []
+        latest = int(now.timestamp()) + parse_duration(config.auto_rebuild_grace_period)
+        due = select(CRLS.c.authority).where(CRLS.c.mount == self._mount, CRLS.c.next_update <= latest)
+        return await self._database.read(lambda connection: list(connection.scalars(due)))
+
     async def rebuild_all(self) -> list[str]:
         """Make new CRLs for every authority. Returns a warning for each that could not be made."""
         authorities = dict.fromkeys(document.value.authority for document in await self._issuers.records.all())

@@ -1,6 +1,7 @@
 """The PKI engine: puts the parts of a mount together and lists its paths. Mount type `pki`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from ca.certificates import Certificates
 from ca.configuration import Configuration
@@ -22,9 +23,11 @@ from ca.role_store import Roles
 from ca.roots import Roots
 from ca.signers import Signers
 from ca.tables import SCHEMA
-from chancery.kit.engine import MountContext
+from chancery.kit.engine import Job, MountContext
 from chancery.kit.route import Route
 from chancery.kit.storage import Schema
+
+_CRL_PERIOD = 60
 
 
 class PkiEngine:
@@ -57,6 +60,14 @@ class PkiEngine:
             *RevokingEndpoints(self.issuers, self.crls, self.revocations).routes(),
             *SettingsEndpoints(self.configuration, self.crls).routes(),
         ]
+
+    def jobs(self) -> Sequence[Job]:
+        """Return the periodic work of the mount."""
+        return [Job("crl", _CRL_PERIOD, self.crls.rebuild_due, self.crls.is_any_due)]
+
+    async def revoke_lease(self, revocation: Mapping[str, str], now: datetime) -> None:
+        """Revoke the certificate that a lease stands for."""
+        await self.revocations.revoke_leased(revocation["serial_number"], now)
 
     async def start(self) -> None:
         """Nothing is read ahead: everything is found when it is first asked for."""

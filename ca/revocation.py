@@ -1,7 +1,7 @@
 """Revoking a certificate: the moment is durable first, the CRL follows."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ca.certificates import Certificates, NewCertificate, StoredCertificate
 from ca.configuration import Configuration
@@ -12,6 +12,9 @@ from ca.x509.certificate import ParsedCertificate, verifies
 from ca.x509.serials import format_serial, parse_serial
 from chancery.kit.errors import BadInput
 from chancery.kit.storage import Document
+
+_ABOUT_TO_EXPIRE = timedelta(seconds=2)
+"""Leases end on whole seconds, a little before their certificates: those need no place in a CRL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,15 @@ class Revocations:
         if stored is None:
             raise BadInput(f"certificate with serial {text[:80]} not found.")
         return await self._revoke(ParsedCertificate.parse(stored.der), stored, now)
+
+    async def revoke_leased(self, text: str, now: datetime) -> None:
+        """Revoke what a lease stands for, unless it ends by itself. Idempotent; an absent certificate is fine."""
+        stored = await self._certificates.find(parse_serial(text))
+        if stored is None:
+            return
+        certificate = ParsedCertificate.parse(stored.der)
+        if certificate.not_after > now + _ABOUT_TO_EXPIRE:
+            await self._revoke(certificate, stored, now)
 
     async def revoke_certificate(self, pem_text: str, now: datetime) -> Revocation:
         """Revoke a certificate that the client shows, stored or not. Raises BadInput unless it was issued here."""

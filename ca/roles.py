@@ -87,7 +87,7 @@ class RoleFields(BaseModel):
     province: CommaList = Field(default=[], description="Provinces of the subject")
     street_address: CommaList = Field(default=[], description="Street addresses of the subject")
     postal_code: CommaList = Field(default=[], description="Postal codes of the subject")
-    generate_lease: LaxBool = Field(False, description="Kept for compatibility: certificates have no leases here")
+    generate_lease: LaxBool = Field(False, description="Answer with a lease: the certificate is revoked when it ends")
     no_store: LaxBool = Field(
         False, description="Do not store certificates: they cannot be listed or revoked by serial"
     )

@@ -10,7 +10,7 @@ from ca.authorize import AskedCertificate
 from ca.endpoints.rendering import ISSUED_FIELDS, Format, issued_data
 from ca.errors import RequestRefused
 from ca.hostnames import IpAddress
-from ca.issuance import Issuance, Judgement
+from ca.issuance import Issuance, Issued, Judgement
 from ca.key_parameters import new_key
 from ca.role_store import Roles
 from ca.roles import DEFAULT_KEY_USAGES, Role, split_other_san
@@ -18,9 +18,10 @@ from ca.roots import PERMISSIVE
 from ca.rules import RoleRules
 from ca.validity import Asked
 from ca.x509.request import ParsedRequest
+from ca.x509.serials import format_serial
 from chancery.kit.errors import BadInput
 from chancery.kit.params import CommaList, Duration, LaxBool, LaxInt, Params, Text
-from chancery.kit.request import Reply, Request
+from chancery.kit.request import Lease, Reply, Request
 from chancery.kit.route import Route, endpoint
 from managed_keys.keys import NewKey
 
@@ -144,7 +145,7 @@ class IssuingEndpoints:
         asked = params.asked(user_ids=params.user_ids)
         issued = await self._issuance.issue(judgement, asked, request.now, make=key)
         data = issued_data(issued, shown, remove_roots=params.remove_roots_from_chain)
-        return Reply(data, warnings=(*issued.warnings, *warnings))
+        return Reply(data, warnings=(*issued.warnings, *warnings), lease=_lease(judgement, issued, request))
 
     async def sign(self, request: Request, params: SignLeaf) -> Reply:
         """Certify the key of a CSR under a role."""
@@ -152,7 +153,8 @@ class IssuingEndpoints:
         judgement = await self._judgement(request, params)
         asked = params.asked(_csr(params.csr), params.user_ids)
         issued = await self._issuance.issue(judgement, asked, request.now)
-        return Reply(issued_data(issued, shown, remove_roots=params.remove_roots_from_chain), warnings=issued.warnings)
+        data = issued_data(issued, shown, remove_roots=params.remove_roots_from_chain)
+        return Reply(data, warnings=issued.warnings, lease=_lease(judgement, issued, request))
 
     async def sign_verbatim(self, request: Request, params: SignVerbatim) -> Reply:
         """Certify a CSR with the subject and names that it asks for."""
@@ -166,11 +168,21 @@ class IssuingEndpoints:
             raw_subject=csr.subject_der,
         )
         issued = await self._issuance.issue(judgement, params.asked(csr), request.now)
-        return Reply(issued_data(issued, shown, remove_roots=params.remove_roots_from_chain), warnings=issued.warnings)
+        data = issued_data(issued, shown, remove_roots=params.remove_roots_from_chain)
+        return Reply(data, warnings=issued.warnings, lease=_lease(judgement, issued, request))
 
     async def _judgement(self, request: Request, params: LeafFields) -> Judgement:
         rules = await self._roles.rules(params.role, request.caller)
         return Judgement(params.role, rules, _issuer_in_path(request, params) or rules.role.issuer_ref)
+
+
+def _lease(judgement: Judgement, issued: Issued, request: Request) -> Lease | None:
+    """Return the lease of a certificate, if its role gives one: as long as the certificate is valid."""
+    if not judgement.rules.role.generate_lease:
+        return None
+    new = issued.certificate
+    left = max(1, int((new.not_after - request.now).total_seconds()))
+    return Lease(left, {"serial_number": format_serial(new.serial)}, max_ttl=left)
 
 
 def _issuer_in_path(request: Request, params: LeafFields) -> str:
@@ -201,14 +213,14 @@ def _leaf_key(role: Role, params: IssueLeaf) -> tuple[NewKey, tuple[str, ...]]:
     return new_key(params.key_type, params.key_bits), ()
 
 
+_KEPT_VERBATIM = ("ttl", "max_ttl", "not_before_duration", "no_store", "generate_lease", "signature_bits", "use_pss")
+
+
 def _verbatim(params: SignVerbatim, role: Role | None) -> Role:
-    """Return a role that lets a CSR pass as it is. Of a given role only TTLs and storage count, as in Vault."""
+    """Return a role that lets a CSR pass as it is. Of a given role only TTLs, storage and leases count, as in Vault."""
     kept: dict[str, Any] = {}
     if role is not None:
-        kept = {
-            name: getattr(role, name)
-            for name in ("ttl", "max_ttl", "not_before_duration", "no_store", "signature_bits", "use_pss")
-        }
+        kept = {name: getattr(role, name) for name in _KEPT_VERBATIM}
     for name in ("signature_bits", "use_pss"):
         if params.submitted(name):
             kept[name] = getattr(params, name)

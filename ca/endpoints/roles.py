@@ -83,7 +83,10 @@ class RoleEndpoints:
                 "no_store=true takes priority"
             )
         elif params.generate_lease:
-            advice.append("generate_lease is kept but has no effect: certificates are revoked by serial number")
+            advice.append(
+                "every certificate of this role will have a lease, and be revoked with the token it was issued to; "
+                "revoking by serial number needs neither"
+            )
         try:
             await self._issuers.resolve(role.issuer_ref)
         except NotFound:
