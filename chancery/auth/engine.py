@@ -101,7 +101,7 @@ class TokenEngine:
             Route(pattern="revoke-accessor", update=endpoint(self.revoke_accessor, NamedAccessor)),
             Route(pattern="revoke-orphan", update=endpoint(self.revoke_orphan, NamedToken), sudo=True),
             Route(pattern="accessors", list=endpoint(self.accessors, responses=("keys",)), sudo=True),
-            Route(pattern="tidy", update=endpoint(self.tidy)),
+            Route(pattern="tidy", update=endpoint(self.tidy, statuses=("202",))),
             *self._roles.routes(),
         ]
 

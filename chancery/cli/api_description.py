@@ -85,7 +85,8 @@ def _operations(item: Object, document: Object) -> Iterator[Operation]:
 def _body(operation: Object, document: Object) -> Object:
     """Return the properties of the request's JSON object, following a reference to the components."""
     content = _object(_object(operation.get("requestBody")).get("content"))
-    schema = _object(_object(content.get("application/json")).get("schema"))
+    media = content.get("application/json") or content.get("application/merge-patch+json")
+    schema = _object(_object(media).get("schema"))
     reference = render(schema.get("$ref", ""))
     if reference.startswith(_REFERENCE):
         schemas = _object(_object(document.get("components")).get("schemas"))

@@ -23,6 +23,8 @@ class Endpoint(Generic[P]):
     summary: str
     responses: tuple[str, ...] = ()
     """Names of the fields in `data`, for the OpenAPI document."""
+    statuses: tuple[str, ...] = ()
+    """Statuses that only this operation answers with, as OpenAPI spells them: `202`, `4XX`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ def endpoint(
     params: type[P] = NoParams,  # type: ignore[assignment]  # the default is for handlers that take NoParams
     summary: str = "",
     responses: tuple[str, ...] = (),
+    statuses: tuple[str, ...] = (),
 ) -> Endpoint[P]:
     """Declare one operation; the summary defaults to the first line of the handler's docstring."""
     first_line = (handler.__doc__ or "").strip().partition("\n")[0]
-    return Endpoint(handler, params, summary or first_line, responses)
+    return Endpoint(handler, params, summary or first_line, responses, statuses)

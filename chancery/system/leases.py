@@ -93,7 +93,7 @@ class LeaseRoutes:
                 list=endpoint(self.list_all, NoParams, responses=("keys",)),
             ),
             Route(pattern="leases/lookup/{prefix...}", list=below, sudo=True),
-            Route(pattern="leases/tidy", update=endpoint(self.tidy)),
+            Route(pattern="leases/tidy", update=endpoint(self.tidy, statuses=("202",))),
             *(
                 route
                 for start in ("leases/", "")

@@ -41,9 +41,9 @@ class Lifecycle(Protocol):
 class HealthParams(Params):
     """Codes that a load balancer wants instead of Vault's."""
 
-    activecode: LaxInt = Field(200, description="Status when active", ge=100, le=599)
-    sealedcode: LaxInt = Field(503, description="Status when sealed", ge=100, le=599)
-    uninitcode: LaxInt = Field(501, description="Status when not initialized", ge=100, le=599)
+    activecode: LaxInt = Field(200, description="Status when active", ge=200, le=599)
+    sealedcode: LaxInt = Field(503, description="Status when sealed", ge=200, le=599)
+    uninitcode: LaxInt = Field(501, description="Status when not initialized", ge=200, le=599)
 
 
 class InitParams(Params):
@@ -75,9 +75,10 @@ class StatusRoutes:
 
     def routes(self) -> list[Route]:
         """Return the routes below `sys/`. The unauthenticated ones also serve while sealed."""
+        health = endpoint(self.health, HealthParams, statuses=("2XX", "3XX", "4XX", "5XX"))
         seal_status = endpoint(self.seal_status)
         return [
-            Route(pattern="health", read=endpoint(self.health, HealthParams), unauthenticated=True, unaudited=True),
+            Route(pattern="health", read=health, unauthenticated=True, unaudited=True),
             Route(pattern="leader", read=endpoint(self.leader), unauthenticated=True, unaudited=True),
             Route(pattern="seal-status", read=seal_status, unauthenticated=True, unaudited=True),
             Route(

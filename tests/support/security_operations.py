@@ -25,7 +25,7 @@ class ApiOperation:
     @property
     def path(self) -> str:
         """Return a concrete path."""
-        return _CAPTURE.sub(_NOBODY, self.template)
+        return _CAPTURE.sub(_NOBODY, self.template).rstrip("/")
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
