@@ -57,6 +57,16 @@ secrets_group = _group(
         "tune": "Change the settings of a secrets engine",
     },
 )
+lease_group = _group(
+    "lease",
+    "Look up, renew and revoke leases: secrets that expire.",
+    "lease",
+    {
+        "lookup": "Show a lease",
+        "renew": "Let a lease end later",
+        "revoke": "End leases before their time",
+    },
+)
 policy_group = _group(
     "policy",
     "Write, read, list, delete and format policies.",
@@ -106,6 +116,7 @@ root = LazyGroup(
         **_entries("local", {"version": "Print the version"}),
         "audit": Entry(f"{__name__}:audit_group", "Work with audit devices"),
         "operator": Entry(f"{__name__}:operator_group", "Initialise, unseal and seal a server"),
+        "lease": Entry(f"{__name__}:lease_group", "Work with leases"),
         "policy": Entry(f"{__name__}:policy_group", "Work with policies"),
         "print": Entry(f"{__name__}:print_group", "Print what the command line would use"),
         "secrets": Entry(f"{__name__}:secrets_group", "Work with secrets engines"),
