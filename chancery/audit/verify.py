@@ -54,6 +54,8 @@ class Verifier:
     """What is worth knowing and wrong in no way."""
     chains: dict[str, Stretch] = field(default_factory=dict)
     _unread: _Open | None = None
+    _follows_older: bool = False
+    """Whether lines without a chain came first."""
     _seen_anchors: set[str] = field(default_factory=set)
 
     def read(self, file: str, lines: Iterable[bytes]) -> None:
@@ -96,6 +98,7 @@ class Verifier:
             self.findings.append(Finding(file, number, "is on no chain: this server did not write it so"))
         else:
             self.notes.append(Finding(file, number, "is older than the chain"))
+            self._follows_older = True
 
     def _follow(self, file: str, number: int, line: Line, point: Point) -> None:
         known = self.chains.get(point.chain)
@@ -111,7 +114,7 @@ class Verifier:
     def _start(self, file: str, number: int, line: Line, point: Point) -> None:
         if (point.sequence == 1) != (line.previous == ORIGIN):
             self.findings.append(Finding(file, number, f"line {point.sequence} of its chain has another's beginning"))
-        elif point.sequence > 1 and self.chains:
+        elif point.sequence > 1 and (self.chains or self._follows_older):
             self.findings.append(Finding(file, number, f"lines 1 to {point.sequence - 1} of this chain are missing"))
         elif point.sequence > 1:
             self.notes.append(Finding(file, number, f"begins after line {point.sequence - 1}, hash {line.previous}"))
