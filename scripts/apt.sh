@@ -45,6 +45,7 @@ collect() { # group
             need_file '/usr/lib/*/pkcs11/p11-kit-client.so' p11-kit-modules
             need_program certutil libnss3-tools
             need_program certtool gnutls-bin
+            need_file '/usr/lib/postgresql/*/bin/initdb' postgresql
             ;;
         bench)
             need_program wrk wrk

@@ -4,6 +4,7 @@ Messages of the server quote values of rows in their DETAIL, and asyncpg quotes 
 """
 
 from enum import Enum
+from ssl import SSLCertVerificationError
 from typing import Final
 
 from asyncpg import exceptions as pg
@@ -83,7 +84,7 @@ def translated(error: BaseException) -> Exception:
     return known.with_traceback(error.__traceback__)
 
 
-def unavailable(words: str = "the database cannot be reached; try again") -> Unavailable:
+def unavailable(words: str) -> Unavailable:
     """Return the error for a server that is away."""
     return Unavailable(words, retry_after=1)
 
@@ -126,4 +127,15 @@ def _known(error: BaseException) -> ChanceryError | None:
         return Corrupted(_CORRUPTED[code])
     if code in _ENVIRONMENT:
         return unavailable(_ENVIRONMENT[code])
-    return unavailable() if judge(error) is Failure.LOST else None
+    return unavailable(_why_lost(origin_of(error))) if judge(error) is Failure.LOST else None
+
+
+def _why_lost(origin: BaseException) -> str:
+    if isinstance(origin, SSLCertVerificationError):
+        return (
+            f"the database server's certificate is not accepted ({origin.verify_message}): check sslrootcert and the "
+            "host's name in storage.url"
+        )
+    if isinstance(origin, ConnectionError) and "rejected SSL" in str(origin):
+        return "the database server offers no TLS: enable it there, or say sslmode=disable in storage.url"
+    return "the database cannot be reached; try again"
