@@ -45,6 +45,8 @@ class KeyringBarrier:
 
     def __init__(self) -> None:
         self._open: _Open | None = None
+        self.encryptions = 0
+        """How often the active key encrypted, not added up elsewhere yet. Threads may lose a few: an estimate."""
 
     @property
     def is_sealed(self) -> bool:
@@ -62,6 +64,11 @@ class KeyringBarrier:
         active = keyring.active.number
         self._replace(_Open(keyring, ciphers, _HEADER.pack(_VERSION, active), ciphers[active]))
 
+    def uncount(self, term: int, number: int) -> None:
+        """Forget encryptions that were added up elsewhere, unless another key is active meanwhile."""
+        if self._open is not None and self._open.keyring.active.number == term:
+            self.encryptions -= number
+
     def lock(self) -> None:
         """Forget the keyring and overwrite it."""
         self._replace(None)
@@ -69,6 +76,7 @@ class KeyringBarrier:
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """Encrypt, bound to `context`. Raises Sealed."""
         state = self._state()
+        self.encryptions += 1
         nonce = secrets.token_bytes(NONCE_SIZE)
         return state.header + nonce + state.cipher.encrypt(nonce, plaintext, state.header + context)
 
@@ -100,6 +108,8 @@ class KeyringBarrier:
 
     def _replace(self, state: _Open | None) -> None:
         before, self._open = self._open, state
+        if before is None or state is None or before.keyring.active.number != state.keyring.active.number:
+            self.encryptions = 0
         if before is not None:
             before.keyring.wipe()
 

@@ -1,11 +1,12 @@
 """What the seal keeps in the database, readable while the server is sealed, and the SQL for it."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from chancery.kit.errors import BadInput, Conflict, Corrupted
 from chancery.kit.storage import Stored
@@ -17,6 +18,12 @@ SHAMIR = "shamir"
 _SEAL = "seal"
 _KEYRING = "keyring"
 _ROOT_KEY = "root key"
+_ENCRYPTIONS = "encryptions"
+
+_COUNT = struct.Struct(">QQ")
+"""Number of a key, and how often it encrypted."""
+
+_WANTED_COUNT = select(META.c.value).where(META.c.key == _ENCRYPTIONS)
 
 Work = Callable[[Connection], object]
 
@@ -103,6 +110,30 @@ def replace_state(connection: Connection, before: SealState, after: SealState) -
     if after.root_key is not None and after.root_key != before.root_key:
         connection.execute(delete(META).where(META.c.key == _ROOT_KEY))
         connection.execute(insert(META).values(key=_ROOT_KEY, value=after.root_key))
+
+
+def read_encryptions(connection: Connection, term: int) -> int:
+    """Return how much a key of the keyring encrypted, as far as it was added up."""
+    counted = _counted(connection, _WANTED_COUNT)
+    return counted[1] if counted is not None and counted[0] == term else 0
+
+
+def add_encryptions(connection: Connection, term: int, number: int) -> None:
+    """Add to what a key encrypted. Counts of older keys are of no interest any more."""
+    before = _counted(connection, _WANTED_COUNT.with_for_update())
+    if before is not None and before[0] > term:
+        return
+    total = number + (before[1] if before is not None and before[0] == term else 0)
+    connection.execute(delete(META).where(META.c.key == _ENCRYPTIONS))
+    connection.execute(insert(META).values(key=_ENCRYPTIONS, value=_COUNT.pack(term, total)))
+
+
+def _counted(connection: Connection, wanted: Select[Any]) -> tuple[int, int] | None:
+    stored_count: bytes | None = connection.scalar(wanted)
+    if stored_count is None:
+        return None
+    term, number = _COUNT.unpack(stored_count)
+    return term, number
 
 
 def stored(record: SealRecord) -> bytes:
