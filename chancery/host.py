@@ -48,9 +48,11 @@ from chancery.system.mount_settings import SystemTtls
 from chancery.system.mounts import MountRoutes
 from chancery.system.namespaces import NamespaceRoutes
 from chancery.system.openapi import OpenApiRoutes
+from chancery.system.metrics import MetricsRoutes
 from chancery.system.status import StatusRoutes
 from chancery.system.ui_mounts import VisibleMountRoutes
 from chancery.upkeep import Upkeep
+from chancery.telemetry.service import Telemetry
 from chancery.workers.siblings import Siblings
 
 _log = logging.getLogger(__name__)
@@ -67,8 +69,10 @@ class Host:
         *,
         siblings: Siblings | None = None,
         attempts: Attempts | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
-        """`siblings` and `attempts` when this process is one of several workers."""
+        """The keywords are given when this process is one of several workers."""
+        self.telemetry = telemetry or Telemetry()
         self._siblings = siblings
         self._attempts = attempts or OwnAttempts()
         self._settings = settings
@@ -115,7 +119,13 @@ class Host:
         for extension in self._extensions:
             self._services.offer(extension)
         self._status = StatusRoutes(self, clock, settings.cluster_name)
-        self._bootstrap = Router(self._status.routes())
+        self._metrics = MetricsRoutes(
+            self.telemetry,
+            clock,
+            open_metrics=settings.telemetry.unauthenticated_metrics_access,
+            open_in_flight=settings.telemetry.unauthenticated_in_flight_requests_access,
+        )
+        self._bootstrap = Router([*self._status.routes(), *self._metrics.routes()])
         self._audit = build_audit(settings.audit, catalog.engines, self._store.scope("system/audit"), clock)
         around = self._upkeep.around(Surroundings(logins=self._logins, audit=self._audit.trail))
         self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, around)
@@ -275,6 +285,7 @@ class Host:
         ttls = SystemTtls(self._settings.default_lease_ttl, self._settings.max_lease_ttl)
         return [
             *self._status.routes(),
+            *self._metrics.routes(),
             *AuditRoutes(self._audit).routes(),
             *MountRoutes(tenant.mounts, ttls).routes(),
             *AuthRoutes(tenant.mounts, ttls).routes(),

@@ -17,6 +17,7 @@ from chancery.namespaces.model import ROOT, Place
 from chancery.namespaces.tenants import Tenants
 from chancery.routing.router import Match
 from chancery.routing.table import Mounted, MountTable
+from chancery.telemetry.visits import CURRENT
 
 T = TypeVar("T")
 
@@ -51,6 +52,8 @@ class Pipeline:
         """Serve one request of an unsealed server. Raises the errors of `chancery.kit.errors`."""
         target = self._aim(message)
         mount = target.mounted.mount if target.mounted is not None else None
+        if mount is not None and target.match is not None:
+            _tell_where(mount.type, target.match)
         if self._around.quotas is not None:
             self._around.quotas.admit(message, target.place.namespace, target.place.path, mount)
         request = self._request(message, target)
@@ -133,6 +136,7 @@ class Pipeline:
 
     async def serve_sealed(self, message: Message, match: Match) -> Served:
         """Serve a route that works without token and barrier."""
+        _tell_where("system", match)
         target = _Target(Place(ROOT, message.path), None, "", match)
         return Served(await _run(match.route, self._request(message, target), message), "system")
 
@@ -175,6 +179,13 @@ class Pipeline:
         if not acl.allows(operation, path, sudo_needed=sudo_needed, data=message.fields, wrap_ttl=wrap_ttl).allowed:
             raise Denied
         return request._replace(operation=operation, caller=_caller(entry))
+
+
+def _tell_where(mount_type: str, match: Match) -> None:
+    """Let the metrics know where the request went."""
+    visit = CURRENT.get()
+    if visit is not None:
+        visit.mount_type, visit.route = mount_type, match.route.pattern
 
 
 _KNOWS_TOKENS = frozenset({"system", "token"})

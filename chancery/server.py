@@ -54,7 +54,7 @@ class ServerProcess:
         self._reread = reread
         self._sockets = sockets or {}
         self.host = host
-        self.http = HttpServer(serve or self.host.serve, settings.limits)
+        self.http = HttpServer(serve or self.host.serve, settings.limits, host.telemetry.visits)
         self._stop = asyncio.Event()
 
     async def run(self, hooks: Hooks) -> None:

@@ -226,6 +226,15 @@ class Log(_Section):
     format: Literal["text", "json"] = "text"
 
 
+class TelemetrySettings(_Section):
+    """What the server tells about its work, and to whom."""
+
+    unauthenticated_metrics_access: bool = False
+    """`sys/metrics` without a token, and while sealed."""
+    unauthenticated_in_flight_requests_access: bool = False
+    """`sys/in-flight-req` without a token, and while sealed."""
+
+
 class Settings(_Section):
     """The whole file."""
 
@@ -234,6 +243,7 @@ class Settings(_Section):
     seal: Seal = Seal()
     kms_libraries: list[KmsLibrarySettings] = []
     log: Log = Log()
+    telemetry: TelemetrySettings = TelemetrySettings()
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
     """Processes that serve, each the whole server, all on the same addresses."""
     limits: Limits = Limits()

@@ -23,11 +23,15 @@ from chancery.http.errors import failure
 from chancery.http.message import read_message
 from chancery.http.tls import context_for, load_files
 from chancery.kit.errors import NotFound
+from chancery.kit.metrics import Unmetered
 from chancery.kit.request import RawReply
 from chancery.pipeline import Served
 from chancery.settings import Limits, Listener, SettingsError
+from chancery.telemetry.visits import Visits
 
 _BACKLOG = 1024
+_ABANDONED = 499
+"""What is counted when the client left before there was an answer."""
 _JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
@@ -38,8 +42,10 @@ Serve = Callable[[Message], Awaitable[Served]]
 class HttpServer:
     """Serves messages over HTTP until closed."""
 
-    def __init__(self, serve: Serve, limits: Limits) -> None:
+    def __init__(self, serve: Serve, limits: Limits, visits: Visits | None = None) -> None:
+        """`visits` keeps the requests that are being served."""
         self._serve = serve
+        self._visits = visits or Visits(Unmetered())
         self._limits = limits
         self._server = VaultServer(
             self._handle,
@@ -97,6 +103,8 @@ class HttpServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = self._ids.next()
+        visit = self._visits.begin(request_id, request)
+        status = _ABANDONED
         headers = {**_JSON_HEADERS, **_TLS_HEADERS} if request.secure else dict(_JSON_HEADERS)
         try:
             self._deadlines.begin(request.task)
@@ -107,6 +115,7 @@ class HttpServer:
             status, body = _failed(error, request_id, headers)
         finally:
             self._deadlines.end(request.task)
+            self._visits.end(visit, status)
         if not body:
             headers.pop("Content-Type", None)
         return cast(web.StreamResponse, WholeAnswer(status, body, headers))

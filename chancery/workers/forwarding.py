@@ -16,6 +16,7 @@ from chancery.http.errors import failure
 from chancery.kit.errors import Unavailable
 from chancery.kit.request import Operation, RawReply
 from chancery.pipeline import Served
+from chancery.telemetry.visits import CURRENT
 from chancery.workers.link import SiblingGone, Topic
 from chancery.workers.siblings import Siblings
 
@@ -53,6 +54,9 @@ class Forwarding:
         path = message.path
         if not path.startswith(_SYSTEM) or path.split("/", 2)[1] not in CEREMONIES or self._siblings.is_eldest:
             return await self._serve(message)
+        visit = CURRENT.get()
+        if visit is not None:
+            visit.mount_type, visit.route = "system", path.split("/", 2)[1]
         try:
             answer = await self._siblings.ask_eldest(Topic.SERVE, encoded(message), self._deadline)
         except (SiblingGone, TimeoutError):
@@ -78,14 +82,12 @@ class Forwarding:
 
 
 def encoded(message: Message) -> bytes:
-    """Write a message as bytes for another worker of the same release."""
+    """Write a message for another worker of the same release. No ceremony asks for the client's certificate."""
     document: dict[str, Any] = {name: getattr(message, name) for name in _TEXTS}
-    certificate = message.client_certificate
     document |= {
         "operation": message.operation.value,
         "fields": dict(message.fields),
         "headers": list(message.headers.items()),
-        "client_certificate": certificate.hex() if certificate is not None else None,
         "client_chain": [each.hex() for each in message.client_chain],
     }
     return orjson.dumps(document)
@@ -94,13 +96,11 @@ def encoded(message: Message) -> bytes:
 def decoded(body: bytes) -> Message:
     """Read what `encoded` wrote."""
     document = orjson.loads(body)
-    certificate = document["client_certificate"]
     return Message(
         **{name: document[name] for name in _TEXTS},
         operation=Operation(document["operation"]),
         fields=document["fields"],
         headers=CIMultiDict(document["headers"]),
-        client_certificate=bytes.fromhex(certificate) if certificate is not None else None,
         client_chain=tuple(map(bytes.fromhex, document["client_chain"])),
     )
 

@@ -36,6 +36,8 @@ class Topic(IntEnum):
     """Serve this request, which only one worker may serve."""
     IN_FLIGHT = 6
     """The requests that are being served."""
+    SAMPLE = 7
+    """Bring those metrics up to date that are not kept so."""
 
 
 Answering = Callable[[Topic, bytes], Awaitable[bytes]]

@@ -5,6 +5,7 @@ import sys
 from chancery.plugins import Catalog
 from chancery.server import Hooks, Reread
 from chancery.settings import Settings, SettingsError
+from chancery.telemetry.cells import Cells
 from chancery.workers.attempts import SharedAttempts
 from chancery.workers.board import Board
 from chancery.workers.sockets import bind
@@ -26,6 +27,7 @@ def run_workers(settings: Settings, reread: Reread | None, hooks: Hooks) -> int:
         Catalog.installed(),
         Board(settings.workers),
         SharedAttempts(),
+        Cells(settings.workers),
         sockets,
     )
     return Supervisor(plan).run()

@@ -17,6 +17,8 @@ from chancery.kit.errors import ChanceryError
 from chancery.plugins import Catalog
 from chancery.server import Hooks, Reread, ServerProcess
 from chancery.settings import Settings, SettingsError
+from chancery.telemetry.cells import Cells
+from chancery.telemetry.service import Telemetry
 from chancery.workers.board import Board
 from chancery.workers.control import Control, Notice
 from chancery.workers.forwarding import Forwarding
@@ -37,6 +39,7 @@ class Plan:
     catalog: Catalog
     board: Board
     attempts: Attempts
+    cells: Cells
     sockets: Sequence[Sockets]
     """By the index of the worker."""
 
@@ -75,7 +78,15 @@ class Worker:
         self._control = Control(berth.control, self._noticed, self._abandoned)
         self._siblings = Siblings(berth.own, plan.board.changes(berth.own.index), self._hung)
         self._siblings.answer_with(self._answer)
-        self._host = Host(plan.settings, plan.catalog, SystemClock(), siblings=self._siblings, attempts=plan.attempts)
+        self._telemetry = Telemetry(plan.cells, self._siblings)
+        self._host = Host(
+            plan.settings,
+            plan.catalog,
+            SystemClock(),
+            siblings=self._siblings,
+            attempts=plan.attempts,
+            telemetry=self._telemetry,
+        )
         self._forwarding = Forwarding(self._host.serve, self._siblings, plan.settings.limits.max_request_duration)
         self._process = ServerProcess(
             plan.settings,
@@ -139,8 +150,8 @@ class Worker:
                 await host.seal_here()
             case Topic.SERVE:
                 return await self._forwarding.answer(body)
-            case Topic.IN_FLIGHT:
-                return b"{}"
+            case Topic.IN_FLIGHT | Topic.SAMPLE:
+                return self._telemetry.answer(topic)
         return b""
 
     def _hung(self, other: Identity) -> None:

@@ -60,7 +60,7 @@ async def host_world(
     """
     settings = settings_for(directory, **changes)
     host = await asyncio.to_thread(Host, settings, _CATALOG, clock or SystemClock())
-    http = HttpServer(host.serve, settings.limits)
+    http = HttpServer(host.serve, settings.limits, host.telemetry.visits)
     await host.open()
     try:
         if joins is None:

@@ -1,0 +1,1 @@
+"""What the server tells about its own work: metrics, the requests that are being served, traces."""
