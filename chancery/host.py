@@ -44,15 +44,15 @@ from chancery.storage.schema import HOST
 from chancery.system.audit import AuditRoutes
 from chancery.system.auth import AuthRoutes, LockedUserRoutes
 from chancery.system.engine import SystemEngine
+from chancery.system.metrics import MetricsRoutes
 from chancery.system.mount_settings import SystemTtls
 from chancery.system.mounts import MountRoutes
 from chancery.system.namespaces import NamespaceRoutes
 from chancery.system.openapi import OpenApiRoutes
-from chancery.system.metrics import MetricsRoutes
 from chancery.system.status import StatusRoutes
 from chancery.system.ui_mounts import VisibleMountRoutes
-from chancery.upkeep import Upkeep
 from chancery.telemetry.service import Telemetry
+from chancery.upkeep import Upkeep
 from chancery.workers.siblings import Siblings
 
 _log = logging.getLogger(__name__)
