@@ -34,3 +34,8 @@ def rfc3339(moment: datetime) -> str:
     utc = moment.astimezone(UTC)
     fraction = f".{utc.microsecond:06d}".rstrip("0") if utc.microsecond else ""
     return f"{utc:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def moment_of(seconds: int) -> datetime:
+    """Return the moment that many whole seconds after 1970 began, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)

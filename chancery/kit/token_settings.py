@@ -49,8 +49,11 @@ class TokenParams(Params):
     token_type: Text = Field("default", description="service, batch, default, default-service or default-batch")
 
 
-def token_changes(params: TokenParams) -> dict[str, Any]:
-    """Return what the client sent of `token_*`, ready to be stored. Raises BadInput that names every wrong field."""
+def token_changes(params: Params) -> dict[str, Any]:
+    """Return what the client sent of `token_*`, ready to be stored. Raises BadInput that names every wrong field.
+
+    `params` may have only some of the fields, as paths for a single one do.
+    """
     problems: list[Problem] = []
     changes = {name: getattr(params, name) for name in TokenSettings.model_fields if params.submitted(name)}
     for name, value in changes.items():
@@ -68,7 +71,7 @@ def token_changes(params: TokenParams) -> dict[str, Any]:
         if "token_type" in changes:
             changes["token_type"] = TokenKind(changes["token_type"] or "default")
     except ValueError:
-        reason = f"invalid 'token_type' value \"{params.token_type}\"; use one of {', '.join(TokenKind)}"
+        reason = f"invalid 'token_type' value \"{changes['token_type']}\"; use one of {', '.join(TokenKind)}"
         problems.append(Problem("token_type", reason))
     if problems:
         raise BadInput(problems=problems)

@@ -1,0 +1,1 @@
+"""Migrations of the tables of `approle`: a branch of its own."""

@@ -1,0 +1,1 @@
+"""The auth method `userpass`: people with a name and a password."""
