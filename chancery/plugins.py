@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from chancery.kit.engine import DevSetup, EngineType, ExtensionType
+from chancery.kit.seal_keepers import SealKeeperType
 from chancery.kit.storage import Schema
 
 
@@ -37,6 +38,12 @@ class Catalog:
             *self.extensions,
         ]
         return [component.schema for component in components if component.schema is not None]
+
+
+def seal_keeper_types(name: str) -> list[SealKeeperType]:
+    """Load what keeps a seal of this type: the entry point of that name, and no other."""
+    points = entry_points(group="chancery.seal_keepers", name=name)
+    return [cast(SealKeeperType, point.load()) for point in points]
 
 
 def dev_setups() -> dict[str, DevSetup]:

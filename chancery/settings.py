@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -23,6 +24,7 @@ from chancery.kit.errors import BadInput
 from chancery.kit.networks import format_cidr, parse_cidr
 from chancery.kit.params import parse_duration, problems_of
 from chancery.outgoing_rules import METADATA_NETWORKS, AddressPolicy, OutgoingRules, PlainHttp
+from chancery.seal.settings import KeeperSection, Seal, judge
 from chancery.storage.postgres_url import parse_target
 
 DEFAULT_MAX_REQUEST_SIZE = 32 * 1024 * 1024
@@ -120,12 +122,6 @@ class Storage(_Section):
         return url
 
 
-class Seal(_Section):
-    """How the root key is kept."""
-
-    type: Literal["shamir"] = "shamir"
-
-
 class KmsLibrarySettings(_Section):
     """One PKCS#11 module that managed keys may name."""
 
@@ -148,6 +144,18 @@ class KmsLibrarySettings(_Section):
         if not library.is_file():
             raise ValueError(f"no such file: {library}")
         return library
+
+    def described(self) -> KmsLibrary:
+        """Return the module as the kit describes it."""
+        return KmsLibrary(
+            name=self.name,
+            type=self.type,
+            library=self.library,
+            environment=dict(self.environment),
+            initialization=self.initialization,
+            max_parallel=self.max_parallel,
+            timeout=float(self.timeout),
+        )
 
 
 class AuditDeviceSettings(_Section):
@@ -240,8 +248,10 @@ class Settings(_Section):
 
     listeners: Annotated[list[Listener], Field(min_length=1)]
     storage: Storage
-    seal: Seal = Seal()
     kms_libraries: list[KmsLibrarySettings] = []
+    seal: Seal = Seal()
+    previous_seal: KeeperSection | None = None
+    """The seal to migrate away from; not needed any more once that is done."""
     log: Log = Log()
     telemetry: TelemetrySettings = TelemetrySettings()
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
@@ -262,6 +272,14 @@ class Settings(_Section):
             raise ValueError(f"names are compared without case and must be unique; used twice: {', '.join(twice)}")
         return libraries
 
+    @field_validator("seal", "previous_seal")
+    @classmethod
+    def _keeper_is_whole(cls, section: KeeperSection | None, known: ValidationInfo) -> KeeperSection | None:
+        libraries: list[KmsLibrarySettings] | None = known.data.get("kms_libraries")
+        if section is not None:
+            judge(section, [library.described() for library in libraries] if libraries is not None else None)
+        return section
+
     @model_validator(mode="after")
     def _ttls_in_order(self) -> Self:
         if self.default_lease_ttl > self.max_lease_ttl:
@@ -270,18 +288,7 @@ class Settings(_Section):
 
     def libraries(self) -> tuple[KmsLibrary, ...]:
         """Return the PKCS#11 modules as the kit describes them."""
-        return tuple(
-            KmsLibrary(
-                name=library.name,
-                type=library.type,
-                library=library.library,
-                environment=dict(library.environment),
-                initialization=library.initialization,
-                max_parallel=library.max_parallel,
-                timeout=float(library.timeout),
-            )
-            for library in self.kms_libraries
-        )
+        return tuple(library.described() for library in self.kms_libraries)
 
 
 def load(path: Path) -> Settings:

@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from chancery.settings import KmsLibrarySettings, Limits, Listener, Log, Seal, Settings, Storage, load
+from chancery.seal.settings import Seal
+from chancery.settings import KmsLibrarySettings, Limits, Listener, Log, Settings, Storage, load
 from tests.support.sources import ROOT, files
 
 EXAMPLE = ROOT / "config" / "chancery.yaml"
