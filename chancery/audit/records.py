@@ -149,8 +149,9 @@ def _response(view: View, exchange: Exchange, answer: Answer) -> dict[str, Any]:
     if answer.lease_id:
         document["secret"] = {"lease_id": answer.lease_id}
     if answer.data is not None:
-        data = _elided(answer.data) if view.elide_lists and _is_list(exchange) else answer.data
-        document["data"] = conceal.fields(data, _clear(view, mount, of_request=False))
+        counted = _counted(answer.data) if view.elide_lists and _is_list(exchange) else {}
+        kept = {name: value for name, value in answer.data.items() if name not in counted} if counted else answer.data
+        document["data"] = {**conceal.fields(kept, _clear(view, mount, of_request=False)), **counted}
     if answer.wrap_info is not None:
         document["wrap_info"] = _wrap_info(conceal, answer.wrap_info)
     if answer.warnings:
@@ -162,12 +163,10 @@ def _is_list(exchange: Exchange) -> bool:
     return exchange.request.operation is Operation.LIST
 
 
-def _elided(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace keys by their number."""
-    return {
-        name: len(value) if name in {"keys", "key_info"} and isinstance(value, list | tuple | Mapping) else value
-        for name, value in data.items()
-    }
+def _counted(data: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many keys a list has."""
+    lists = {name: data.get(name) for name in ("keys", "key_info")}
+    return {name: len(value) for name, value in lists.items() if isinstance(value, list | tuple | Mapping)}
 
 
 def _auth(conceal: Concealment, auth: Auth) -> dict[str, Any]:
