@@ -1,6 +1,6 @@
 """HTTP requests that configuration or a login makes the server send: the port. An engine asks for it as a service::
 
-    door = context.services.get(Outgoing)
+    door = outgoing_of(context.services)
 
 Laws: https only, unless the operator allows more; no address that the operator has not allowed; every size and time
 bounded. Nothing that a client sends opens another way to the network.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, Protocol
 
+from chancery.kit.engine import Services
 from chancery.kit.errors import Unavailable
 
 DEFAULT_MAX_SIZE: Final = 1024 * 1024
@@ -57,6 +58,11 @@ class Outgoing(Protocol):
     async def send(self, request: OutgoingRequest) -> OutgoingAnswer:
         """Send a request. Raises OutgoingRefused, and OutgoingFailed when no answer came; statuses are the caller's."""
         ...
+
+
+def outgoing_of(services: Services) -> Outgoing:
+    """Return the door. Raises Unavailable on a server that has none."""
+    return services.get(Outgoing)  # type: ignore[type-abstract]  # services are found by Protocol
 
 
 def demand_authorities(ca_pem: str) -> None:
