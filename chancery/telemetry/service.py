@@ -2,7 +2,6 @@
 
 import resource
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,9 +10,6 @@ from chancery.telemetry.cells import Cells, Series
 from chancery.telemetry.visits import Visits
 from chancery.workers.link import Topic
 from chancery.workers.siblings import Siblings
-
-_PAGE = resource.getpagesize()
-_STATM = Path("/proc/self/statm")
 
 
 class Telemetry:
@@ -54,7 +50,9 @@ class Telemetry:
         return {request_id: visit.describe() for request_id, visit in self.visits.in_flight.items()}
 
     def _measure_process(self, worker: str) -> None:
-        memory = self.meter.gauge("chancery_process_resident_bytes", "Memory of a server process.", worker=worker)
+        memory = self.meter.gauge(
+            "chancery_process_max_resident_bytes", "The most memory that a server process has had.", worker=worker
+        )
         seconds = self.meter.gauge(
             "chancery_process_cpu_seconds", "CPU time of a server process since it started.", worker=worker
         )
@@ -62,6 +60,6 @@ class Telemetry:
         def sample() -> None:
             used = resource.getrusage(resource.RUSAGE_SELF)
             seconds.set(used.ru_utime + used.ru_stime)
-            memory.set(int(_STATM.read_text().split()[1]) * _PAGE)
+            memory.set(used.ru_maxrss * 1024)
 
         self.meter.before_reading(sample)

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from chancery.kit.attempts import Refusal, Turn
 
-_PLACES = 1024
+PLACES = 256
 """Secrets whose refusal is remembered; the oldest refusal gives way."""
 _ENTRY = struct.Struct("32sQ214pxx")
 _REASON_LENGTH = 213
@@ -34,8 +34,8 @@ class SharedAttempts:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._file = os.memfd_create("chancery-attempts")
-        os.ftruncate(self._file, _PLACES * _ENTRY.size)
-        self._table = mmap.mmap(self._file, _PLACES * _ENTRY.size)
+        os.ftruncate(self._file, PLACES * _ENTRY.size)
+        self._table = mmap.mmap(self._file, PLACES * _ENTRY.size)
         self._own: dict[int, asyncio.Lock] = {}
 
     @asynccontextmanager
@@ -96,15 +96,15 @@ class SharedAttempts:
 
     def _oldest(self) -> int:
         """Return where the oldest refusal lies, or a place that is free."""
-        return min(self._entries(), key=lambda entry: entry[2].number)[0]
-
-    def _entries(self) -> Iterator[tuple[int, bytes, Refusal]]:
-        for offset in range(0, len(self._table), _ENTRY.size):
-            name, number, reason = _ENTRY.unpack_from(self._table, offset)
-            yield offset, name, Refusal(number, reason.decode(errors="replace"))
+        offsets = range(0, len(self._table), _ENTRY.size)
+        return min(offsets, key=lambda offset: _ENTRY.unpack_from(self._table, offset)[1])
 
     def _find(self, name: bytes) -> tuple[int, Refusal] | None:
-        return next(((offset, refusal) for offset, held, refusal in self._entries() if held == name), None)
+        offset = self._table.find(name)
+        if offset < 0:
+            return None
+        _, number, reason = _ENTRY.unpack_from(self._table, offset)
+        return offset, Refusal(number, reason.decode())
 
 
 class _SharedTurn:
