@@ -29,7 +29,8 @@ class Buckets:
             del self._blocked[client]
             self._budgets.pop(client, None)
         left, since = self._budgets.get(client) or self._new(client, now)
-        left = min(self._capacity, left + max(0.0, now - since) * self._fill)
+        now = max(now, since)
+        left = min(self._capacity, left + (now - since) * self._fill)
         if left >= 1.0:
             self._budgets[client] = (left - 1.0, now)
             return 0
