@@ -155,6 +155,10 @@ class ConfiguredServer(ChanceryServer):
                 self.token = answer.body["root_token"]
             client.write("sys/unseal", key=self._unseal_key)
 
+    def join(self, other: "ConfiguredServer") -> None:
+        """Become a node beside a server that has initialised the same storage. Call before `start`."""
+        self._unseal_key, self.token = other._unseal_key, other.token
+
     def register_key(self, client: ApiClient, name: str, **parameters: Any) -> None:
         """Register a managed key in this server's token, free for any mount, generated on first use."""
         client.write(
