@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from chancery.audit.callers import Caller, Callers
 from chancery.audit.concealment import Concealment
 from chancery.exchange import Exchange, Message
 from chancery.kit.clock import rfc3339
 from chancery.kit.engine import Mount
-from chancery.kit.errors import ChanceryError, Denied
+from chancery.kit.errors import ChanceryError
 from chancery.kit.request import Answer, Auth, Operation, RawReply, Reply, WrapInfo
 
 Shown = Mapping[str, frozenset[str]]
@@ -29,14 +28,15 @@ class View:
     """How one device wants its records."""
 
     conceal: Concealment
+    callers: Callers
     elide_lists: bool
     shown: Shown
 
 
 def asked(view: View, exchange: Exchange, headers: Headers, error: ChanceryError | None) -> bytes:
     """Return what records of a request and of its answer share: the members `auth` and `request`, without braces."""
-    request = orjson.dumps(_request(view, exchange, headers))
-    return b'"auth":' + orjson.dumps(_caller(view, exchange, error)) + b',"request":' + request
+    caller = view.callers.caller(exchange, error)
+    return b'"auth":' + caller.auth + b',"request":' + orjson.dumps(_request(view, exchange, caller, headers))
 
 
 def request_record(time: str, shared: bytes, error: ChanceryError | None) -> bytes:
@@ -56,44 +56,16 @@ def _error(error: ChanceryError | None) -> bytes:
     return b"" if error is None else b',"error":' + orjson.dumps(error.message or type(error).__name__)
 
 
-def _caller(view: View, exchange: Exchange, error: ChanceryError | None) -> dict[str, Any]:
-    entry, token = exchange.entry, exchange.message.token
-    if entry is None:
-        known = {"client_token": view.conceal.hidden(token)} if token and error is None else {}
-        return {**known, "token_type": "default"}
-    conceal = view.conceal
-    document: dict[str, Any] = {"client_token": conceal.hidden(token)}
-    if entry.accessor:
-        document["accessor"] = conceal.accessor(entry.accessor)
-    document["display_name"] = entry.display_name
-    document["policies"] = document["token_policies"] = entry.policies
-    if entry.meta:
-        document["metadata"] = dict(entry.meta)
-    if entry.entity_id:
-        document["entity_id"] = entry.entity_id
-    document["policy_results"] = {"allowed": not isinstance(error, Denied)}
-    document["token_type"] = entry.type.value
-    if entry.ttl:
-        document["token_ttl"] = entry.ttl
-    document["token_issue_time"] = _moment(entry.creation_time)
-    return document
-
-
-@lru_cache(maxsize=1024)
-def _moment(seconds: int) -> str:
-    return rfc3339(datetime.fromtimestamp(seconds, UTC))
-
-
-def _request(view: View, exchange: Exchange, headers: Headers) -> dict[str, Any]:
-    message, mount, entry, conceal = exchange.message, exchange.mount, exchange.entry, view.conceal
+def _request(view: View, exchange: Exchange, caller: Caller, headers: Headers) -> dict[str, Any]:
+    message, mount, conceal = exchange.message, exchange.mount, view.conceal
     is_list = exchange.request.operation is Operation.LIST
     document: dict[str, Any] = {"id": message.request_id, "operation": exchange.request.operation.value}
     if mount is not None:
         document |= _mount(mount)
-    if message.token:
-        document["client_token"] = conceal.hidden(message.token)
-    if entry is not None and entry.accessor:
-        document["client_token_accessor"] = conceal.accessor(entry.accessor)
+    if caller.client_token:
+        document["client_token"] = caller.client_token
+    if caller.accessor:
+        document["client_token_accessor"] = caller.accessor
     namespace = exchange.namespace
     document["namespace"] = {"id": namespace.id, **({"path": namespace.path} if namespace.path else {})}
     document["path"] = exchange.path + "/" if is_list and exchange.path else exchange.path

@@ -13,6 +13,7 @@ from functools import partial
 
 from pydantic import Field
 
+from chancery.audit.callers import Callers
 from chancery.audit.chain import ProcessChain
 from chancery.audit.concealment import Concealment
 from chancery.audit.options import common_options
@@ -213,7 +214,7 @@ class AuditService:
         )
         patience = Patience(float(self._settings.deadline), self._settings.queue)
         writer = DeviceWriter(device.path, opened, self._clock, patience)
-        return LiveDevice(View(conceal, common.elide_list_responses, self._shown), writer)
+        return LiveDevice(View(conceal, Callers(conceal), common.elide_list_responses, self._shown), writer)
 
     def _permits(self, *, is_declared: bool) -> Permits:
         if is_declared:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from chancery.audit.callers import Callers
 from chancery.audit.concealment import Concealment
 from chancery.audit.records import View, asked, request_record, response_record
 from chancery.auth.tokens import TokenType
@@ -15,7 +16,7 @@ from tests.support.audit_devices import NOON
 from tests.support.audit_exchanges import ENTRY, TOKEN, exchange, tuned
 
 CONCEAL = Concealment(b"salt")
-VIEW = View(CONCEAL, elide_lists=False, shown={"pki": frozenset({"common_name", "serial_number"})})
+VIEW = View(CONCEAL, Callers(CONCEAL), elide_lists=False, shown={"pki": frozenset({"common_name", "serial_number"})})
 hidden = CONCEAL.hidden
 
 
@@ -74,6 +75,22 @@ def test_a_refused_request_says_why() -> None:
     assert document["auth"]["policy_results"] == {"allowed": False}
     assert request_of(exchange(), BadInput.of("ttl", "is no duration"))["error"] == "ttl: is no duration"
     assert request_of(exchange(), ChanceryError())["error"] == "ChanceryError"
+
+
+def test_a_token_that_changed_is_shown_as_it_is_now() -> None:
+    view = replace(VIEW, callers=Callers(CONCEAL))
+    assert request_of(exchange(), view=view) == request_of(exchange(), view=view)
+    renewed = replace(ENTRY, ttl=7200)
+    assert request_of(exchange(entry=renewed), view=view)["auth"]["token_ttl"] == 7200
+    assert request_of(exchange(entry=renewed), Denied(), view)["auth"]["policy_results"] == {"allowed": False}
+    assert request_of(exchange(entry=renewed), view=view)["auth"]["policy_results"] == {"allowed": True}
+
+
+def test_many_tokens_do_not_fill_the_memory() -> None:
+    view = replace(VIEW, callers=Callers(CONCEAL))
+    for number in range(3000):
+        request_of(exchange(entry=replace(ENTRY, token_hash=str(number).encode())), view=view)
+    assert len(view.callers._remembered) <= 1024
 
 
 def test_a_request_without_a_token() -> None:
