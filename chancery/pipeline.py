@@ -241,6 +241,8 @@ def _wrap_ttl(headers: Mapping[str, str]) -> int:
         raise BadInput.of("X-Vault-Wrap-TTL", str(error)) from None
     if seconds < 0:
         raise BadInput.of("X-Vault-Wrap-TTL", "must not be negative")
+    if not seconds and any(digit in "123456789" for digit in text):
+        raise BadInput.of("X-Vault-Wrap-TTL", "must be at least a second: the answer would be given in clear")
     if seconds and headers.get("X-Vault-Wrap-Format", "").lower() == "jwt":
         raise BadInput.of("X-Vault-Wrap-Format", "jwt is not served: leave the header out for an ordinary token")
     return seconds

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from chancery.kit.clock import rfc3339
 from chancery.kit.errors import BadInput
-from chancery.kit.params import FreeForm, Params, Text
+from chancery.kit.params import FreeForm, Params, Text, parse_duration
 from chancery.kit.request import Answer, Reply, Request
 from chancery.kit.route import Route, endpoint
 from chancery.wrapping import NotAWrappingToken, WrappingService
@@ -53,7 +53,7 @@ class WrappingRoutes:
 
     async def wrap(self, request: Request, _params: Anything) -> Answer:
         """Wrap whatever is sent."""
-        if not request.headers.get("X-Vault-Wrap-TTL"):
+        if not parse_duration(request.headers.get("X-Vault-Wrap-TTL")):
             raise BadInput("endpoint requires response wrapping to be used")
         return Reply(request.fields)
 
