@@ -4,10 +4,11 @@ Ours keeps the CA key in SoftHSM and rows in SQLite (WAL, synchronous=FULL). The
 a software key. Neither has an audit device, leases for certificates, or TLS.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
@@ -17,7 +18,7 @@ from tests.support.server_process import ConfiguredServer
 
 ROLE = "example-dot-com"
 
-_ROLE_PARAMETERS = {
+ROLE_PARAMETERS = {
     "allowed_domains": "example.com",
     "allow_subdomains": True,
     "max_ttl": "72h",
@@ -44,16 +45,16 @@ class Contender:
 
 
 @contextmanager
-def ours(directory: Path) -> Iterator[Contender]:
-    """Run Chancery from a configuration file; the CA key is generated inside SoftHSM."""
-    with ConfiguredServer(directory) as server, server.client() as client:
+def ours(directory: Path, *, name: str = "ours", settings: Mapping[str, Any] | None = None) -> Iterator[Contender]:
+    """Run Chancery from a configuration file; the CA key is generated inside SoftHSM. `settings` are its own."""
+    with ConfiguredServer(directory, settings=settings) as server, server.client() as client:
         server.register_key(client, "bench", mechanism="0x1041", curve="P256")
         client.write("sys/mounts/pki", type="pki", config={"max_lease_ttl": "87600h"})
         root = client.write(
             "pki/root/generate/kms", managed_key_name="bench", common_name="Bench Root", ttl="8760h"
         ).data
-        client.write(f"pki/roles/{ROLE}", **_ROLE_PARAMETERS)
-        yield Contender("ours", server.address, server.token, server.pid, _certificate(root["certificate"]))
+        client.write(f"pki/roles/{ROLE}", **ROLE_PARAMETERS)
+        yield Contender(name, server.address, server.token, server.pid, _certificate(root["certificate"]))
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def peer(directory: Path) -> Iterator[Contender]:
         root = client.write(
             "pki/root/generate/internal", key_type="ec", key_bits=256, common_name="Bench Root", ttl="8760h"
         ).data
-        client.write(f"pki/roles/{ROLE}", **_ROLE_PARAMETERS)
+        client.write(f"pki/roles/{ROLE}", **ROLE_PARAMETERS)
         yield Contender("peer", server.address, server.token, server.pid, _certificate(root["certificate"]))
 
 

@@ -42,25 +42,26 @@ def measure(scenario: Scenario, contenders: Sequence[Contender], effort: Effort,
     for contender in contenders:
         scenario.prove(contender)
     for connections in scenario.concurrency:
-        rounds = _rounds(scenario, contenders, connections, effort)
-        for figure in _figures(f"{scenario.name}_c{connections}", rounds):
+        measured = rounds(scenario, contenders, connections, effort)
+        for figure in _figures(f"{scenario.name}_c{connections}", measured):
             say(figure)
-        if rounds.get("ours"):
-            say(_where(rounds["ours"]))
+        if measured.get("ours"):
+            say(_where(measured["ours"]))
     for contender in contenders:
         scenario.prove(contender)
 
 
-def _rounds(
+def rounds(
     scenario: Scenario, contenders: Sequence[Contender], connections: int, effort: Effort
 ) -> dict[str, list[Round]]:
-    rounds: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
+    """Measure each contender `effort.rounds` times, by name."""
+    measured: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
         run(scenario.load(contender), connections=connections, seconds=_WARM_UP)
     for number in range(effort.rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
-            rounds[contender.name].append(_round(scenario, contender, connections, effort.seconds))
-    return rounds
+            measured[contender.name].append(_round(scenario, contender, connections, effort.seconds))
+    return measured
 
 
 def _round(scenario: Scenario, contender: Contender, connections: int, seconds: int) -> Round:
