@@ -1,6 +1,6 @@
 """Tokens and policies over a real database and barrier, a clock that tests move, and requests sent by the routes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from chancery.auth.tokens import CreatedToken, NewToken, TokenEntry, permitted_f
 from chancery.identity.store import IdentityStore
 from chancery.kit.errors import BadInput, Denied, NotFound, UnsupportedOperation
 from chancery.kit.request import Answer, Auth, Caller, Operation, Reply, Request
+from chancery.kit.storage import Schema
 from chancery.policy.routes import PolicyRoutes, Power
 from chancery.policy.store import PolicyStore
 from chancery.routing.router import Router
@@ -219,12 +220,12 @@ class World:
         return acl.has_sudo(request.mount_path + request.path)
 
 
-async def prepare_database(path: Path) -> None:
-    """Make an empty database with the host's tables: a template to copy, because migrating takes a while."""
+async def prepare_database(path: Path, schemas: Sequence[Schema] = (HOST,)) -> None:
+    """Make an empty database with tables, the host's at least: a template to copy, because migrating takes a while."""
     database = SqliteDatabase(path)
     await database.open()
     try:
-        await migrate(database, [HOST])
+        await migrate(database, schemas)
     finally:
         await database.close()
 

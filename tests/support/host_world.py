@@ -1,6 +1,9 @@
 """A whole host in the test's own process, behind a real socket, with SQLite in a directory."""
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from chancery.http.server import HttpServer
 from chancery.kit.clock import Clock, SystemClock
 from chancery.plugins import Catalog
 from chancery.settings import Listener, Settings, parse
+from chancery.storage.schema import HOST
+from tests.support.auth_world import prepare_database
 
 ROOT_TOKEN = "root-for-tests"
 
@@ -59,6 +64,7 @@ async def host_world(
     `joins`: a host that has initialized the same storage already; this one becomes a second node beside it.
     """
     settings = settings_for(directory, **changes)
+    await _lay_out(directory, settings)
     host = await asyncio.to_thread(Host, settings, _CATALOG, clock or SystemClock())
     http = HttpServer(host.serve, settings.limits, host.telemetry.visits)
     await host.open()
@@ -74,3 +80,19 @@ async def host_world(
     finally:
         await http.close()
         await host.close()
+
+
+_templates: list[Path] = []
+
+
+async def _lay_out(directory: Path, settings: Settings) -> None:
+    """Begin a SQLite database of the directory's with tables made once a process: migrating takes a while."""
+    target = directory / "chancery.db"
+    if settings.storage.url != f"sqlite:///{target}" or target.exists():
+        return
+    if not _templates:
+        made = Path(tempfile.mkdtemp(prefix="chancery-template-"))
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        await prepare_database(made / "empty.db", [HOST, *_CATALOG.schemas()])
+        _templates.append(made / "empty.db")
+    await asyncio.to_thread(shutil.copy, _templates[0], target)
