@@ -23,14 +23,14 @@ CKF_OS_LOCKING_OK = 0x2
 USER_STATES = frozenset({1, 3})  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 UNAVAILABLE_INFORMATION = c_ulong(-1).value
 
-CKO_PUBLIC_KEY, CKO_PRIVATE_KEY = 2, 3
-CKK_RSA, CKK_EC, CKK_EC_EDWARDS = 0x0, 0x3, 0x40
+CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY = 2, 3, 4
+CKK_RSA, CKK_EC, CKK_AES, CKK_EC_EDWARDS = 0x0, 0x3, 0x1F, 0x40
 
 CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL = 0x0, 0x1, 0x2, 0x3
 CKA_KEY_TYPE, CKA_ID, CKA_SENSITIVE, CKA_ENCRYPT = 0x100, 0x102, 0x103, 0x104
 CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP, CKA_SIGN, CKA_VERIFY = 0x105, 0x106, 0x107, 0x108, 0x10A
 CKA_MODULUS, CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT = 0x120, 0x121, 0x122
-CKA_PUBLIC_KEY_INFO, CKA_EXTRACTABLE, CKA_LOCAL = 0x129, 0x162, 0x163
+CKA_PUBLIC_KEY_INFO, CKA_VALUE_LEN, CKA_EXTRACTABLE, CKA_LOCAL = 0x129, 0x161, 0x162, 0x163
 CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE = 0x164, 0x165
 CKA_EC_PARAMS, CKA_EC_POINT = 0x180, 0x181
 
@@ -136,8 +136,13 @@ _FUNCTIONS: Mapping[str, tuple[int, tuple[Any, ...]]] = {
     "C_FindObjectsInit": (26, (_U, _P, _U)),
     "C_FindObjects": (27, (_U, _P, _U, _P)),
     "C_FindObjectsFinal": (28, (_U,)),
+    "C_EncryptInit": (29, (_U, _P, _U)),
+    "C_Encrypt": (30, (_U, _S, _U, _P, _P)),
+    "C_DecryptInit": (33, (_U, _P, _U)),
+    "C_Decrypt": (34, (_U, _S, _U, _P, _P)),
     "C_SignInit": (42, (_U, _P, _U)),
     "C_Sign": (43, (_U, _S, _U, _P, _P)),
+    "C_GenerateKey": (58, (_U, _P, _P, _U, _P)),
     "C_GenerateKeyPair": (59, (_U, _P, _P, _U, _P, _U, _P, _P)),
 }
 
@@ -318,6 +323,28 @@ class Module:
             byref(handles[0]), byref(handles[1]),
         )  # fmt: skip
         return handles[0].value, handles[1].value
+
+    def generate_key(self, session: int, mechanism: Mechanism, template: Template) -> int:
+        """C_GenerateKey. Return the handle."""
+        handle, attributes = c_ulong(), _Attributes(template)
+        self._call("C_GenerateKey", session, mechanism.pointer, attributes.array, len(template), byref(handle))
+        return handle.value
+
+    def encrypt(self, session: int, key: int, mechanism: Mechanism, data: bytes) -> bytes:
+        """C_EncryptInit and C_Encrypt."""
+        return self._cipher("Encrypt", session, key, mechanism, data)
+
+    def decrypt(self, session: int, key: int, mechanism: Mechanism, data: bytes) -> bytes:
+        """C_DecryptInit and C_Decrypt."""
+        return self._cipher("Decrypt", session, key, mechanism, data)
+
+    def _cipher(self, what: str, session: int, key: int, mechanism: Mechanism, data: bytes) -> bytes:
+        self._call(f"C_{what}Init", session, mechanism.pointer, key)
+        room, length = ctypes.create_string_buffer(_SIGNATURE_ROOM), c_ulong(_SIGNATURE_ROOM)
+        self._call(f"C_{what}", session, data, len(data), room, byref(length))
+        result = room.raw[: length.value]
+        ctypes.memset(room, 0, _SIGNATURE_ROOM)
+        return result
 
     def destroy(self, session: int, handle: int) -> None:
         """C_DestroyObject."""

@@ -18,6 +18,8 @@ EC_KEY_PAIR_GEN = 0x1040
 ECDSA = 0x1041
 EC_EDWARDS_KEY_PAIR_GEN = 0x1055
 EDDSA = 0x1057
+AES_KEY_GEN = 0x1080
+AES_GCM = 0x1087
 
 NAMES = {
     RSA_PKCS: "CKM_RSA_PKCS",
@@ -25,6 +27,8 @@ NAMES = {
     RSA_PKCS_PSS: "CKM_RSA_PKCS_PSS",
     ECDSA: "CKM_ECDSA",
     EDDSA: "CKM_EDDSA",
+    AES_KEY_GEN: "CKM_AES_KEY_GEN",
+    AES_GCM: "CKM_AES_GCM",
 }
 
 # Mechanisms that hash the message themselves, by the scheme they make.
@@ -49,8 +53,7 @@ _SCHEME_OF_HASHING = {mechanism: scheme for scheme, mechanism in _HASHING.items(
 
 _RAW = {Padding.PKCS1: RSA_PKCS, Padding.PSS: RSA_PKCS_PSS, Padding.ECDSA: ECDSA, Padding.PURE: EDDSA}
 
-# CKM_<hash> and CKG_MGF1_<hash>, the parameters of PSS.
-_PSS_HASHES = {
+HASH_NUMBERS = {
     Digest.SHA1: (0x220, 1),
     Digest.SHA224: (0x255, 5),
     Digest.SHA256: (0x250, 2),
@@ -61,6 +64,7 @@ _PSS_HASHES = {
     Digest.SHA3_384: (0x2C0, 8),
     Digest.SHA3_512: (0x2D0, 9),
 }
+"""CKM_<hash> and CKG_MGF1_<hash>, the parameters of PSS and OAEP."""
 
 _ALGORITHMS = {
     RSA_PKCS: KeyAlgorithm.RSA,
@@ -126,7 +130,7 @@ def plan(scheme: SignatureScheme, configured: int, available: frozenset[int]) ->
     The configured mechanism comes first if it makes the scheme, then the raw one, then the one that hashes.
     """
     parts = PARTS[scheme]
-    pss = (*_PSS_HASHES[parts.digest], parts.digest.size) if parts.padding is Padding.PSS and parts.digest else None
+    pss = (*HASH_NUMBERS[parts.digest], parts.digest.size) if parts.padding is Padding.PSS and parts.digest else None
     raw, hashing = _RAW[parts.padding], _HASHING.get(scheme)
     candidates = [hashing, raw] if configured == hashing else [raw, hashing]
     chosen = next((mechanism for mechanism in candidates if mechanism in available), None)

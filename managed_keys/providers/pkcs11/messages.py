@@ -39,6 +39,8 @@ class Kind(IntEnum):
     LOGIN = 4
     FIND = 5
     GENERATE = 6
+    WRAP = 7
+    UNWRAP = 8
 
 
 class Failure(Exception):
@@ -198,7 +200,47 @@ class FoundKey(Record):
     spki: bytes
 
 
-Control = Login | Introduce | Forget | Find | Generate
+@dataclass(frozen=True, slots=True)
+class Wrap(Record):
+    """Encrypt a secret under the key with this label. Answer: `Wrapped`.
+
+    `mechanism` is CKM_AES_GCM or CKM_RSA_PKCS_OAEP, `digest` the name of OAEP's. `generate`: make the key when it is
+    absent, with `cka_id` and, for RSA, of so many `bits`. Safe to repeat: the key that was made is found by its label.
+    """
+
+    kind: ClassVar[Kind] = Kind.WRAP
+    label: str
+    mechanism: int
+    digest: str
+    generate: bool
+    cka_id: bytes
+    bits: int
+    secret: bytes = dataclasses.field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped(Record):
+    """A secret under the key with this CKA_ID. `nonce` is empty for RSA."""
+
+    cka_id: bytes
+    nonce: bytes
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrap(Record):
+    """Decrypt what `Wrap` encrypted. Answer: the secret. The key is found by its CKA_ID or, without one, its label."""
+
+    kind: ClassVar[Kind] = Kind.UNWRAP
+    label: str
+    mechanism: int
+    digest: str
+    cka_id: bytes
+    nonce: bytes
+    ciphertext: bytes
+
+
+Control = Login | Introduce | Forget | Find | Generate | Wrap | Unwrap
 
 
 def request(message: Control) -> bytes:

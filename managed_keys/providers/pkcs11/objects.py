@@ -1,6 +1,7 @@
 """Key objects of a token: what identifies them, their public halves, and how new ones must look."""
 
 import hmac
+from collections.abc import Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -34,7 +35,12 @@ _PUBLIC_PARTS: Final = (
 
 def private_key_template(cka_id: bytes, label: str) -> c.Template:
     """Return what to search private keys by; an empty part means any."""
-    template = [(c.CKA_CLASS, c.number(c.CKO_PRIVATE_KEY))]
+    return key_template(c.CKO_PRIVATE_KEY, cka_id, label)
+
+
+def key_template(kind: int, cka_id: bytes, label: str) -> c.Template:
+    """Return what to search keys of a class by; an empty part means any."""
+    template = [(c.CKA_CLASS, c.number(kind))]
     if cka_id:
         template.append((c.CKA_ID, cka_id))
     if label:
@@ -142,12 +148,16 @@ def disregarded(module: c.Module, session: int, handle: int, request: Generate) 
         c.CKA_SIGN: ("allowed to sign", not request.decrypts),
         c.CKA_DECRYPT: ("allowed to decrypt", request.decrypts),
     }
-    values = module.read(session, handle, (*wanted, c.CKA_ID))
-    complaints = [
+    found = complaints(module, session, handle, wanted)
+    cka_id = module.read(session, handle, (c.CKA_ID,)).get(c.CKA_ID, b"")
+    return found if hmac.compare_digest(cka_id, request.cka_id) else [*found, "has another CKA_ID"]
+
+
+def complaints(module: c.Module, session: int, handle: int, wanted: Mapping[int, tuple[str, bool]]) -> list[str]:
+    """Read a key's properties and say, in words, which are not as wanted. What it does not reveal is passed over."""
+    values = module.read(session, handle, wanted)
+    return [
         f"is {'not ' if expected else ''}{words}"
         for kind, (words, expected) in wanted.items()
         if kind in values and any(values[kind]) is not expected
     ]
-    if not hmac.compare_digest(values.get(c.CKA_ID, b""), request.cka_id):
-        complaints.append("has another CKA_ID")
-    return complaints

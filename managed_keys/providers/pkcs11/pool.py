@@ -23,6 +23,9 @@ from managed_keys.providers.pkcs11.messages import (
     FoundKey,
     Generate,
     Introduce,
+    Unwrap,
+    Wrap,
+    Wrapped,
     request,
     sign_request,
 )
@@ -64,15 +67,24 @@ class SignerPool:
 
     async def find(self, search: Find) -> FoundKey:
         """Search for one private key."""
-        call = Call(request(search), self._loop, self._timeout, None)
-        self._submit(self._control, call)
-        return FoundKey.decode(await call.future)
+        return FoundKey.decode(await self._ask(search, self._timeout))
 
     async def generate(self, order: Generate) -> FoundKey:
         """Generate a key pair, or return the one with this CKA_ID."""
-        call = Call(request(order), self._loop, self._timeout * GENERATION_FACTOR, None)
+        return FoundKey.decode(await self._ask(order, self._timeout * GENERATION_FACTOR))
+
+    async def wrap(self, order: Wrap) -> Wrapped:
+        """Encrypt a secret, after generating the key for it if the order allows that."""
+        return Wrapped.decode(await self._ask(order, self._timeout * (GENERATION_FACTOR if order.generate else 1)))
+
+    async def unwrap(self, order: Unwrap) -> bytes:
+        """Decrypt a secret."""
+        return await self._ask(order, self._timeout)
+
+    async def _ask(self, order: Find | Generate | Wrap | Unwrap, allowance: float) -> bytes:
+        call = Call(request(order), self._loop, allowance, None)
         self._submit(self._control, call)
-        return FoundKey.decode(await call.future)
+        return await call.future
 
     def forget(self, number: int) -> None:
         """Let the processes forget a key."""

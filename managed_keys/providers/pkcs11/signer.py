@@ -25,6 +25,8 @@ from managed_keys.providers.pkcs11.messages import (
     Introduce,
     Kind,
     Login,
+    Unwrap,
+    Wrap,
     answer,
     failed_answer,
     read_sign_request,
@@ -58,6 +60,8 @@ class Dispatcher:
             Kind.LOGIN: lambda body: session.login(Login.decode(body)).encode(),
             Kind.FIND: lambda body: session.find(Find.decode(body)).encode(),
             Kind.GENERATE: lambda body: session.generate(Generate.decode(body)).encode(),
+            Kind.WRAP: lambda body: session.wrap(Wrap.decode(body)).encode(),
+            Kind.UNWRAP: lambda body: session.unwrap(Unwrap.decode(body)),
         }
 
     def dispatch(self, kind: int, body: bytes) -> bytes:

@@ -7,11 +7,23 @@ decides when to log in again: a signer keeps no PIN.
 from dataclasses import dataclass, field
 
 from managed_keys.keys import KeyAlgorithm, SignatureScheme
-from managed_keys.providers.pkcs11 import ckr, mechanisms, objects
+from managed_keys.providers.pkcs11 import ckr, mechanisms, objects, wrapping
 from managed_keys.providers.pkcs11 import cryptoki as c
 from managed_keys.providers.pkcs11.ckr import Fault, Remedy
 from managed_keys.providers.pkcs11.mechanisms import Operand, Plan
-from managed_keys.providers.pkcs11.messages import Failure, Find, FoundKey, Generate, Introduce, Login, TokenFacts
+from managed_keys.providers.pkcs11.messages import (
+    Failure,
+    Find,
+    FoundKey,
+    Generate,
+    Introduce,
+    Login,
+    TokenFacts,
+    Unwrap,
+    Wrap,
+    Wrapped,
+)
+from managed_keys.providers.pkcs11.wrapping import OpenToken
 from managed_keys.schemes import PARTS, curve_width, digest_info, ecdsa_der
 from managed_keys.verification import Verifier, load_public_key
 
@@ -107,16 +119,18 @@ class TokenSession:
         return self._describe(self._search(request.cka_id, request.label))
 
     def _search(self, cka_id: bytes, label: str) -> int:
-        found = self._loaded.find(self._session, objects.private_key_template(cka_id, label))
+        remedy = "remove all but one" if cka_id else "name the one that is meant by its key_id"
+        return self._search_one(objects.private_key_template(cka_id, label), remedy)
+
+    def _search_one(self, template: c.Template, remedy: str = "remove all but one") -> int:
+        found = self._loaded.find(self._session, template)
+        kind = "private" if (c.CKA_CLASS, c.number(c.CKO_PRIVATE_KEY)) in template else "secret"
         if len(found) > 1:
-            raise Failure(
-                Fault.AMBIGUOUS,
-                f"{len(found)} private keys have this {'CKA_ID' if cka_id else 'label'}: "
-                + ("remove all but one" if cka_id else "name the one that is meant by its key_id"),
-            )
+            by = "CKA_ID" if any(name == c.CKA_ID for name, _ in template) else "label"
+            raise Failure(Fault.AMBIGUOUS, f"{len(found)} {kind} keys have this {by}: {remedy}")
         if not found:
             self._require_presence()
-            raise Failure(Fault.KEY_ABSENT, "the token has no such private key")
+            raise Failure(Fault.KEY_ABSENT, f"the token has no such {kind} key")
         return found[0]
 
     def _require_presence(self) -> None:
@@ -172,6 +186,19 @@ class TokenSession:
                 refusal = failure
         what = f"{request.algorithm} keys of {request.bits} bits" if request.bits else f"{request.algorithm} keys"
         raise refusal or Failure(Fault.UNSUPPORTED, f"the token cannot generate {what}")
+
+    def wrap(self, order: Wrap) -> Wrapped:
+        """Encrypt a secret under a key of the token."""
+        return wrapping.wrap(self._open_token(), order)
+
+    def unwrap(self, order: Unwrap) -> bytes:
+        """Decrypt what was wrapped."""
+        return wrapping.unwrap(self._open_token(), order)
+
+    def _open_token(self) -> OpenToken:
+        return OpenToken(
+            self._loaded, self._slot, self._session, self._mechanisms, self._search_one, generate_pair=self.generate
+        )
 
     def sign(self, number: int, scheme: SignatureScheme, message: bytes) -> bytes:
         """Sign with an introduced key, and return the signature after verifying it under the pinned public key."""
