@@ -21,8 +21,7 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 _MAX_KEYS: Final = 100
 _MIN_RSA_BITS: Final = 2048
 _UNFIT: Final = (
-    f"expected an RSA key of at least {_MIN_RSA_BITS} bits, or one on the curves P-256, P-384, P-521, Ed25519, "
-    "Ed448"
+    f"expected an RSA key of at least {_MIN_RSA_BITS} bits, or one on the curves P-256, P-384, P-521, Ed25519, Ed448"
 )
 _KINDS: Final[tuple[tuple[type[PublicKey], Literal["RSA", "EC", "OKP"]], ...]] = (
     (rsa.RSAPublicKey, "RSA"),
@@ -56,6 +55,8 @@ def key_of_pem(text: str) -> VerificationKey:
         )
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError("expected a PEM public key or certificate") from None
+    if isinstance(public, rsa.RSAPublicKey) and public.key_size < _MIN_RSA_BITS:
+        raise ValueError(_UNFIT)
     for base, kind in _KINDS:
         if isinstance(public, base):
             spki = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -92,16 +93,17 @@ def keys_of_set(body: bytes) -> tuple[VerificationKey, ...]:
 
 
 def _key_of(member: dict[str, Any]) -> VerificationKey | None:
-    if member.get("kty") not in _TYPES or member.get("use", "sig") != "sig":
+    public = {name: value for name, value in member.items() if name in _PUBLIC and isinstance(value, str)}
+    kid, algorithm, operations = member.get("kid", ""), member.get("alg", ""), member.get("key_ops", ["verify"])
+    is_meant_for_it = member.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
+    if public.get("kty") not in _TYPES or not is_meant_for_it:
         return None
-    operations = member.get("key_ops")
-    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
+    if public["kty"] == "RSA" and len(public.get("n", "")) * 6 < _MIN_RSA_BITS:
         return None
     try:
-        key = import_key({name: value for name, value in member.items() if name in _PUBLIC})
-    except (JoseError, ValueError, TypeError):
+        key = import_key(public)
+    except (JoseError, ValueError, TypeError, KeyError):
         return None
-    kid, algorithm = member.get("kid", ""), member.get("alg", "")
     if not isinstance(key, Key) or not _is_fit(key) or not isinstance(kid, str) or not isinstance(algorithm, str):
         return None
     return VerificationKey(key, kid, algorithm)
