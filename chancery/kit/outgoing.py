@@ -70,5 +70,5 @@ def demand_authorities(ca_pem: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cadata=ca_pem)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, TypeError, ValueError):  # TypeError: the text is not ASCII
         raise ValueError(NOT_AUTHORITIES) from None

@@ -1,5 +1,6 @@
 """`sys/internal/specs/openapi`: the OpenAPI 3 document, generated from the routes and their parameter models."""
 
+import inspect
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -10,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from chancery import __version__
 from chancery.kit.params import LaxBool, Params
-from chancery.kit.request import Answer, Operation, Reply, Request
+from chancery.kit.request import Answer, Operation, RawReply, Reply, Request
 from chancery.kit.route import Endpoint, Route, endpoint
 from chancery.routing.table import Mounted, MountTable
 
@@ -162,7 +163,9 @@ _ONLY_WITH_BODY = {Operation.UPDATE: {"413"}, Operation.PATCH: {"413", "415"}}
 
 def _responses(operation: Operation, served: Endpoint[Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "OK"}
-    if served.responses:
+    if inspect.signature(served.handler).return_annotation is RawReply:
+        success["content"] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    elif served.responses:
         properties: dict[str, Any] = {name: {} for name in served.responses}
         success["content"] = {"application/json": {"schema": {"type": "object", "properties": properties}}}
     responses = {"200": success, "204": {"description": "No content"}}

@@ -64,6 +64,12 @@ async def test_a_path_that_is_read_and_listed_keeps_the_parameters_of_both(world
     assert "list" in {each["name"] for each in reading["parameters"]}
 
 
+async def test_answers_that_are_not_json_are_called_binary(world: HostWorld) -> None:
+    paths = (await _document(world))["paths"]
+    assert list(paths["/one/ca"]["get"]["responses"]["200"]["content"]) == ["*/*"]
+    assert list(paths["/one/cert/{serial}"]["get"]["responses"]["200"]["content"]) == ["application/json"]
+
+
 async def test_open_paths_ask_for_no_token_and_all_others_do(world: HostWorld) -> None:
     document = await _document(world)
     for path, _, operation in _operations(document):

@@ -152,6 +152,8 @@ async def test_a_bad_ca_is_an_error_of_its_own() -> None:
             await door.send(OutgoingRequest("https://127.0.0.1:1", ca_pem="nonsense"))
     with pytest.raises(ValueError, match="PEM certificates"):
         demand_authorities("nonsense")
+    with pytest.raises(ValueError, match="PEM certificates"):
+        demand_authorities("Schlüssel")
     demand_authorities(CA.pem)
     assert isinstance(CA, Authority)
 
