@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import auditing, machine, scenarios, starting
+from bench import auditing, machine, nodes, scenarios, starting
 from bench.contenders import open_all
 from bench.measure import Effort, measure
 
@@ -31,6 +31,8 @@ def main() -> None:
             print(starting.measure(options.contender, Path(directory)), flush=True)
         if "audit" in options.scenario:
             auditing.compare(Path(directory), options.concurrency, effort, lambda line: print(line, flush=True))
+        if "nodes" in options.scenario:
+            nodes.compare(scenarios.sign(tuple(options.concurrency)), Path(directory), effort, print)
         contenders = open_all(stack, options.contender, Path(directory)) if chosen else []
         for scenario in chosen:
             measure(scenario, contenders, effort, lambda line: print(line, flush=True))
@@ -42,7 +44,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "3")))
     parser.add_argument("--seconds", type=int, default=int(os.environ.get("BENCH_SECONDS", "5")))
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--scenario", nargs="+", choices=["start", "audit", *LOADS], default=["start", "sign", "audit"])
+    parser.add_argument(
+        "--scenario",
+        nargs="+",
+        choices=["start", "audit", "nodes", *LOADS],
+        default=["start", "sign", "audit", "nodes"],
+    )
     parser.add_argument("--contender", nargs="+", choices=["ours", "peer"], default=["ours", "peer"])
     return parser.parse_args()
 

@@ -1,4 +1,6 @@
-"""Measures durable appends: `python bench/storage_append.py [rows]`. Prints one line for each number in flight.
+"""Measures durable appends: `python -m bench.storage_append [rows]`. Prints one line for each number in flight.
+
+`--postgresql` measures a private PostgreSQL server, with fsync on, in the place of SQLite.
 
 The second table has an event loop that is busy with other work for every row (`--busy MICROSECONDS`, 150 by
 default), as a server is: there the hand-over between loop and writer shows.
@@ -9,12 +11,14 @@ import asyncio
 import os
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvloop
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
 
-from chancery.storage.sqlite import SqliteDatabase
+from chancery.storage.database import HostDatabase, database_at
+from tests.support.storage_postgres import postgres_server
 
 METADATA = MetaData()
 CERTIFICATES = Table(
@@ -42,7 +46,7 @@ def _burn(seconds: float) -> None:
         pass
 
 
-async def _measure(database: SqliteDatabase, count: int, in_flight: int, busy: float) -> None:
+async def _measure(database: HostDatabase, count: int, in_flight: int, busy: float) -> None:
     rows = [_row() for _ in range(count)]
     latencies: list[float] = []
 
@@ -66,21 +70,31 @@ async def _measure(database: SqliteDatabase, count: int, in_flight: int, busy: f
     )
 
 
-async def _main(rows: int, busy: float) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        database = SqliteDatabase(Path(directory) / "bench.db")
-        await database.open()
-        await database.write(METADATA.create_all)
-        await _measure(database, 500, 50, 0)
-        for burned in (0.0, busy):
-            for in_flight in (1, 8, 16, 50, 64, 200):
-                await _measure(database, max(1000, rows if in_flight > 8 else rows // 5), in_flight, burned)
-        await database.close()
+async def _main(database: HostDatabase, rows: int, busy: float) -> None:
+    await database.open()
+    await database.write(METADATA.create_all)
+    await _measure(database, 500, 50, 0)
+    for burned in (0.0, busy):
+        for in_flight in (1, 8, 16, 50, 64, 200):
+            await _measure(database, max(1000, rows if in_flight > 8 else rows // 5), in_flight, burned)
+    await database.close()
+
+
+@contextmanager
+def _database(in_postgresql: bool) -> Iterator[HostDatabase]:
+    if in_postgresql:
+        with postgres_server() as server:
+            yield database_at(server.url(server.fresh_database()))
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            yield database_at(f"sqlite:///{directory}/bench.db")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="?", type=int, default=10_000)
     parser.add_argument("--busy", type=float, default=150, help="microseconds of other work on the loop for each row")
+    parser.add_argument("--postgresql", action="store_true")
     arguments = parser.parse_args()
-    uvloop.run(_main(arguments.rows, arguments.busy / 1e6))
+    with _database(arguments.postgresql) as chosen:
+        uvloop.run(_main(chosen, arguments.rows, arguments.busy / 1e6))
