@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from chancery.access import Access
-from chancery.audit.build import build_audit
+from chancery.audit.build import AUDIT, build_audit
 from chancery.auth.engine import TokenEngine
 from chancery.auth.lockouts import LockRecords, MountLockouts
 from chancery.auth.logins import LoginService
@@ -126,7 +126,8 @@ class Host:
             open_in_flight=settings.telemetry.unauthenticated_in_flight_requests_access,
         )
         self._bootstrap = Router([*self._status.routes(), *self._metrics.routes()])
-        self._audit = build_audit(settings.audit, catalog.engines, self._store.scope("system/audit"), clock)
+        self._audit = build_audit(settings.audit, catalog.engines, self._store.scope(AUDIT), clock)
+        self._audit.follow(self.coherence)
         around = self._upkeep.around(Surroundings(logins=self._logins, audit=self._audit.trail))
         self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, around)
 

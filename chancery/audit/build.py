@@ -9,12 +9,14 @@ from chancery.audit.chain import ProcessChain
 from chancery.audit.options import common_options
 from chancery.audit.permits import FreePermits
 from chancery.audit.records import Shown
-from chancery.audit.service import AuditService
+from chancery.audit.service import AUDIT, AuditService
 from chancery.kit.audit import AuditDeviceType, DeviceContext, ShowsInAudit
 from chancery.kit.clock import Clock
 from chancery.kit.errors import BadInput
 from chancery.kit.storage import Documents
 from chancery.settings import Audit, SettingsError
+
+__all__ = ["AUDIT", "build_audit", "installed_types"]
 
 
 def build_audit(settings: Audit, engines: Mapping[str, object], documents: Documents, clock: Clock) -> AuditService:

@@ -21,6 +21,7 @@ from chancery.audit.permits import FreePermits, ListedPermits
 from chancery.audit.records import Shown, View
 from chancery.audit.trail import LiveDevice, Trail
 from chancery.audit.writer import WRITTEN, DeviceWriter, Patience, Tally
+from chancery.coherence import Changes, Coherence
 from chancery.kit.audit import AuditDeviceType, DeviceContext, Permits
 from chancery.kit.clock import Clock
 from chancery.kit.errors import BadInput
@@ -28,6 +29,9 @@ from chancery.kit.storage import ABSENT, Collection, DocumentMoved, Documents, S
 from chancery.settings import Audit
 
 _log = logging.getLogger(__name__)
+
+AUDIT = "system/audit"
+"""The scope of the documents."""
 
 _SALT_BYTES = 32
 
@@ -84,6 +88,7 @@ class AuditService:
         self._salts: Collection[SaltRecord] = documents.collection("salt", SaltRecord)
         self._headers: Collection[HeaderRecord] = documents.collection("header", HeaderRecord)
         self._opened: dict[str, Opened] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self.trail = Trail(clock)
 
     async def start(self) -> None:
@@ -94,25 +99,23 @@ class AuditService:
         for declared in self._settings.devices:
             path = device_path(declared.path or declared.type)
             await self._open(Device(path, declared.type, declared.description, declared.options), is_declared=True)
-        await self.follow()
+        await self._agree()
 
-    async def follow(self) -> None:
-        """Open and close what another process enabled and disabled, and take over its headers."""
-        enabled = {document.name: document.value.device for document in await self._devices.all()}
-        for path, opened in list(self._opened.items()):
-            if not opened.is_declared and enabled.get(path) != opened.device:
-                await self._close(path)
-        for path, device in enabled.items():
-            if path not in self._opened:
-                await self._open(device, is_declared=False)
-        await self._show_headers()
+    def follow(self, coherence: Coherence) -> None:
+        """Have what other processes enable, disable and tune followed."""
+
+        async def agree(_changes: Changes) -> None:
+            await self._agree()
+
+        for kind in ("device", "header"):
+            coherence.on_change(AUDIT, kind, agree)
 
     async def stop(self) -> None:
         """Write what is queued and close every device; called at seal and shutdown, after the last request."""
         opened = list(self._opened.values())
         self._opened.clear()
         self.trail.stop()
-        await asyncio.gather(*(each.live.writer.close() for each in opened))
+        await asyncio.gather(*self._closing, *(each.live.writer.close() for each in opened))
 
     def reopen(self) -> None:
         """Follow rotated files (SIGHUP)."""
@@ -150,7 +153,10 @@ class AuditService:
         if opened is not None and opened.is_declared:
             raise BadInput(f"{path} is declared in the configuration file: remove it from audit.devices there")
         await self._devices.delete(path)
-        await self._close(path)
+        opened = self._opened.pop(path, None)
+        if opened is not None:
+            self._at_work()
+            await opened.live.writer.close()
 
     def hash(self, path: str, text: str) -> str:
         """Return the HMAC by which a device conceals a text. Raises BadInput when there is no such device."""
@@ -173,6 +179,26 @@ class AuditService:
         await self._headers.delete(name)
         await self._show_headers()
 
+    async def _agree(self) -> None:
+        """Open and close devices until they are those that are stored; take over the headers. Waits for no device."""
+        stored = {document.name: document.value.device for document in await self._devices.all()}
+        for path, opened in list(self._opened.items()):
+            if (
+                not opened.is_declared
+                and stored.get(path) != opened.device
+                and not await self._is_stored(opened.device)
+            ):
+                self._close_later(path)
+        for path, device in stored.items():
+            if path not in self._opened:
+                await self._open(device, is_declared=False)
+        await self._show_headers()
+
+    async def _is_stored(self, device: Device) -> bool:
+        """Look once more: a request may have enabled the device while all of them were being read."""
+        document = await self._devices.get(device.path)
+        return document is not None and document.value.device == device
+
     async def _show_headers(self) -> None:
         self.trail.show_headers(await self.headers())
 
@@ -183,13 +209,14 @@ class AuditService:
             raise BadInput(f"audit device {device.path} cannot be opened: {error.message}") from None
         self._opened[device.path] = Opened(device, is_declared, live)
         self._at_work()
-        await live.writer.submit(b"")  # the writer logs what is wrong with a device, and requests are refused meanwhile
+        live.writer.submit(b"")  # logs what is wrong with the device; requests are refused while it is the only one
 
-    async def _close(self, path: str) -> None:
-        opened = self._opened.pop(path, None)
-        if opened is not None:
-            self._at_work()
-            await opened.live.writer.close()
+    def _close_later(self, path: str) -> None:
+        opened = self._opened.pop(path)
+        self._at_work()
+        closing = asyncio.get_running_loop().create_task(opened.live.writer.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def _at_work(self) -> None:
         self.trail.record_to([opened.live for opened in self._opened.values()])
