@@ -316,7 +316,7 @@ class Host:
         )
 
     def _locks(self, namespace_id: str) -> LockRecords:
-        return LockRecords(self._store.scope(f"lockout/{namespace_id}"))
+        return LockRecords(self._store.scope(f"lockout/{namespace_id}"), self._seal.barrier)
 
     async def _take_leave(self, mount: Mount) -> None:
         """End what a mount that is being disabled has given out."""

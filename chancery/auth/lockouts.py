@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from chancery.kit.engine import Mount, UserLockout
 from chancery.kit.errors import Denied
+from chancery.kit.sealing import Barrier, keyed_name
 from chancery.kit.storage import Collection, Documents, Stored
 
 DEFAULT_THRESHOLD = 5
@@ -24,14 +25,14 @@ _MAX_COUNTED = 100_000
 
 
 class Lock(Stored):
-    """A name that is locked out; the document's name is `ACCESSOR/NAME`."""
+    """A name that is locked out. People type passwords where names belong: the document is named by a keyed hash."""
 
     mount_accessor: str
     alias: str
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Locked:
     """A name that is locked out at present."""
 
@@ -48,29 +49,33 @@ class _Failures:
 class LockRecords:
     """The locks of one namespace."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, barrier: Barrier) -> None:
         self._locks: Collection[Lock] = documents.collection("lock", Lock)
+        self._barrier = barrier
 
     async def is_locked(self, accessor: str, alias: str, now: datetime) -> bool:
         """Tell whether a name is locked out."""
-        document = await self._locks.get(_name(accessor, alias))
+        document = await self._locks.get(self._name(accessor, alias))
         return document is not None and document.value.until > now
 
     async def lock(self, accessor: str, alias: str, until: datetime, now: datetime) -> None:
         """Lock a name, durably, and clear away what is over."""
-        await self._locks.put(_name(accessor, alias), Lock(mount_accessor=accessor, alias=alias, until=until))
+        await self._locks.put(self._name(accessor, alias), Lock(mount_accessor=accessor, alias=alias, until=until))
         for document in await self._locks.all():
             if document.value.until <= now:
                 await self._locks.delete(document.name)
 
     async def unlock(self, accessor: str, alias: str) -> None:
         """Unlock a name; an open one is fine."""
-        await self._locks.delete(_name(accessor, alias))
+        await self._locks.delete(self._name(accessor, alias))
 
     async def locked(self, now: datetime) -> list[Locked]:
         """Return every name that is locked out, in order."""
         locks = [document.value for document in await self._locks.all() if document.value.until > now]
-        return [Locked(lock.mount_accessor, lock.alias) for lock in locks]
+        return sorted(Locked(lock.mount_accessor, lock.alias) for lock in locks)
+
+    def _name(self, accessor: str, alias: str) -> str:
+        return keyed_name(self._barrier, b"login-lock", f"{accessor}/{alias}")
 
 
 class MountLockouts:
@@ -117,7 +122,3 @@ class MountLockouts:
         if len(self._failures) >= _MAX_COUNTED:
             del self._failures[next(iter(self._failures))]
         self._failures[alias] = failures
-
-
-def _name(accessor: str, alias: str) -> str:
-    return f"{accessor}/{alias}"

@@ -13,6 +13,7 @@ from typing import TypeVar
 from chancery.identity.model import Alias, Entity, Pointer
 from chancery.kit.clock import Clock
 from chancery.kit.errors import BadInput, Conflict
+from chancery.kit.sealing import Barrier, keyed_name
 from chancery.kit.storage import ABSENT, Change, Collection, Document, DocumentMoved, Documents
 from chancery.policy.templates import Subject
 
@@ -36,9 +37,10 @@ class Known:
 class IdentityStore:
     """The entities of one namespace. Names of entities are compared without case, names of aliases exactly."""
 
-    def __init__(self, documents: Documents, clock: Clock) -> None:
+    def __init__(self, documents: Documents, clock: Clock, barrier: Barrier) -> None:
         self._documents = documents
         self._clock = clock
+        self._barrier = barrier
         self._entities: Collection[Entity] = documents.collection("entity", Entity)
         self._names: Collection[Pointer] = documents.collection("entity-name", Pointer)
         self._alias_ids: Collection[Pointer] = documents.collection("alias-id", Pointer)
@@ -76,7 +78,7 @@ class IdentityStore:
 
     async def by_alias(self, mount_accessor: str, name: str) -> Found | None:
         """Return the entity that a mount knows by a name."""
-        return await self._follow(self._alias_names, _alias_key(mount_accessor, name))
+        return await self._follow(self._alias_names, self._alias_key(mount_accessor, name))
 
     async def all(self) -> list[Entity]:
         """Return every entity, in the order of identifiers."""
@@ -215,11 +217,15 @@ class IdentityStore:
 
     def _add_pointers(self, change: Change, alias: Alias, pointer: Pointer) -> None:
         change.put(self._alias_ids, alias.id, pointer, expected=ABSENT)
-        change.put(self._alias_names, _alias_key(alias.mount_accessor, alias.name), pointer, expected=ABSENT)
+        change.put(self._alias_names, self._alias_key(alias.mount_accessor, alias.name), pointer, expected=ABSENT)
 
     def _drop_pointers(self, change: Change, alias: Alias) -> None:
         change.delete(self._alias_ids, alias.id)
-        change.delete(self._alias_names, _alias_key(alias.mount_accessor, alias.name))
+        change.delete(self._alias_names, self._alias_key(alias.mount_accessor, alias.name))
+
+    def _alias_key(self, mount_accessor: str, name: str) -> str:
+        """Name the pointer of an alias: a role id, say, is not for everyone who sees the database."""
+        return keyed_name(self._barrier, b"identity-alias", f"{mount_accessor}/{name}")
 
     def _fresh(self, name: str, aliases: list[Alias]) -> Entity:
         now = self._clock.now()
@@ -247,12 +253,8 @@ def _with_alias(entity: Entity, changed: Alias) -> dict[str, object]:
     return {"aliases": tuple(changed if alias.id == changed.id else alias for alias in entity.aliases)}
 
 
-def _alias_key(mount_accessor: str, name: str) -> str:
-    return f"{mount_accessor}/{name}"
-
-
-def _pointed(alias: Alias) -> tuple[str, str]:
-    return alias.id, _alias_key(alias.mount_accessor, alias.name)
+def _pointed(alias: Alias) -> tuple[str, str, str]:
+    return alias.id, alias.mount_accessor, alias.name
 
 
 async def _persist(attempt: Callable[[], Awaitable[T]]) -> T:

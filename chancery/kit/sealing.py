@@ -1,5 +1,6 @@
 """The barrier as engines see it: secrets go in sealed to the place where they live."""
 
+import hmac
 from typing import Protocol
 
 
@@ -22,3 +23,8 @@ class Barrier(Protocol):
     def derive(self, purpose: bytes) -> bytes:
         """Return 32 bytes that depend only on the root of the barrier and the purpose; stable across rotation."""
         ...
+
+
+def keyed_name(barrier: Barrier, purpose: bytes, text: str) -> str:
+    """Return a name for what must be found by a text that shall not be readable at rest. Raises Sealed."""
+    return hmac.digest(barrier.derive(purpose), text.encode("utf-8", "surrogatepass"), "sha256").hex()

@@ -220,7 +220,7 @@ class Tenants:
             namespace,
             PolicyStore(self._world.documents(f"policy/{namespace.id}")),
             MountService(self._table, self._world, namespace.id, partial(self._hidden_child, namespace)),
-            IdentityStore(self._world.documents(f"identity/{namespace.id}"), self._world.clock),
+            IdentityStore(self._world.documents(f"identity/{namespace.id}"), self._world.clock, self._world.barrier),
         )
         await tenant.policies.start()
         for path, (kind, engine) in self._builtins(tenant).items():

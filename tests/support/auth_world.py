@@ -198,7 +198,7 @@ class World:
 
     def identities(self, _namespace_id: str) -> IdentityStore:
         """Return the identities of the only namespace."""
-        return IdentityStore(self.process.documents.scope("identity/root"), self.clock)
+        return IdentityStore(self.process.documents.scope("identity/root"), self.clock, self.barrier)
 
     async def of_caller(self, request: Request) -> Power:
         """Return what the caller may do."""

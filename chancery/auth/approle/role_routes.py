@@ -134,9 +134,7 @@ class RoleRoutes:
         return known
 
     def _field_route(self, at: FieldPath) -> Route:
-        fields: dict[str, Any] = {
-            name: (WriteRole.__annotations__[name], WriteRole.model_fields[name]) for name in at.fields
-        }
+        fields: dict[str, Any] = {name: (_TYPES[name], WriteRole.model_fields[name]) for name in at.fields}
         model = create_model(f"Write_{at.fields[0]}", __base__=RoleName, **fields)
         what = f"{at.fields[0]} of a role"
         return Route(

@@ -1,10 +1,8 @@
 """Where the roles of a mount are kept: a document a role, and a pointer from each role id."""
 
-import hmac
-
 from chancery.auth.approle.roles import Role
 from chancery.kit.errors import BadInput
-from chancery.kit.sealing import Barrier
+from chancery.kit.sealing import Barrier, keyed_name
 from chancery.kit.storage import ABSENT, Collection, Document, DocumentMoved, Documents, Stored
 
 
@@ -68,5 +66,4 @@ class RoleStore:
         return None
 
     def _pointer(self, role_id: str) -> str:
-        key = self._barrier.derive(b"approle-role-id")
-        return hmac.digest(key, role_id.encode("utf-8", "surrogatepass"), "sha256").hex()
+        return keyed_name(self._barrier, b"approle-role-id", role_id)
