@@ -93,7 +93,9 @@ def keys_of_set(body: bytes) -> tuple[VerificationKey, ...]:
 
 
 def _key_of(member: dict[str, Any]) -> VerificationKey | None:
-    public = {name: value for name, value in member.items() if name in _PUBLIC and isinstance(value, str)}
+    public: dict[str, str | list[str]] = {
+        name: value for name, value in member.items() if name in _PUBLIC and isinstance(value, str)
+    }
     kid, algorithm, operations = member.get("kid", ""), member.get("alg", ""), member.get("key_ops", ["verify"])
     is_meant_for_it = member.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
     if public.get("kty") not in _TYPES or not is_meant_for_it:
