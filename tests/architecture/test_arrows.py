@@ -20,6 +20,7 @@ CONFINED = {
     "azure": ("managed_keys/providers/", "keymgmt/destinations/"),
     "google": ("managed_keys/providers/", "keymgmt/destinations/"),
     "alembic": ("chancery/storage/",),
+    "asyncpg": ("chancery/storage/",),
     "click": ("chancery/cli/",),
 }
 """Packages that only certain folders of the product may import, migrations aside."""
