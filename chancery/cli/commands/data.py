@@ -168,7 +168,10 @@ def unwrap_command(session: Session, arguments: Sequence[str]) -> None:
         secret = unwrap(session, arguments[0] if arguments else "")
     if secret is None:
         raise RemoteFailed("Could not find wrapped response")
-    session.show(secret)
+    if not session.output.field and isinstance((secret.data or {}).get("keys"), list):
+        _show_list(session, "the wrapped response", secret, detailed=False)
+    else:
+        session.show(secret)
 
 
 def unwrap(session: Session, token: str) -> Secret | None:
