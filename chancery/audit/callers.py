@@ -57,8 +57,10 @@ class Callers:
     def _stranger(self, token: str, error: ChanceryError | None) -> Caller:
         """Show a caller who needed no token, or whose token is none."""
         hidden = self._conceal.hidden(token) if token else ""
-        shown = {"client_token": hidden} if hidden and error is None else {}
-        return Caller(orjson.dumps({**shown, "token_type": "default"}), hidden)
+        if error is not None:
+            return Caller(b'{"token_type":"default"}', hidden)
+        shown = {"client_token": hidden} if hidden else {}
+        return Caller(orjson.dumps({**shown, "policy_results": {"allowed": True}, "token_type": "default"}), hidden)
 
     def _holder(self, entry: TokenEntry, token: str, *, allowed: bool) -> Caller:
         hidden = self._conceal.hidden(token)

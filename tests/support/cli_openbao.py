@@ -36,10 +36,13 @@ def _running(arguments: list[str], directory: Path, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def dev_server(directory: Path) -> Iterator[str]:
-    """Run an unsealed server whose root token is `root`; yields its address."""
+def dev_server(directory: Path, *, settings: str = "") -> Iterator[str]:
+    """Run an unsealed server whose root token is `root`, with further settings in HCL; yields its address."""
     port = free_port()
     flags = ["-dev", "-dev-no-store-token", f"-dev-root-token-id={ROOT_TOKEN}"]
+    if settings:
+        (directory / "dev.hcl").write_text(settings)
+        flags.append(f"-config={directory / 'dev.hcl'}")
     with _running([*flags, f"-dev-listen-address=127.0.0.1:{port}"], directory, port) as address:
         yield address
 

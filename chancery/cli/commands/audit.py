@@ -10,7 +10,7 @@ import click
 
 from chancery.cli.client import Call
 from chancery.cli.command import Arity, Prints, local_command, remote_command
-from chancery.cli.failures import UsageFailed, failing_as
+from chancery.cli.failures import REMOTE_ERROR, UsageFailed, failing_as
 from chancery.cli.flags import BOOLEAN, STRING, Flag
 from chancery.cli.golang import Json, render
 from chancery.cli.keyvalues import parse_key_values
@@ -74,15 +74,16 @@ def disable_command(session: Session, arguments: Sequence[str]) -> None:
     prints=Prints.FORMAT,
     flags=[Flag("detailed", BOOLEAN, "Show options and replication too.", default=False)],
 )
-def list_command(session: Session, arguments: Sequence[str], *, detailed: bool) -> None:  # noqa: ARG001
-    """List the enabled audit devices."""
+def list_command(session: Session, arguments: Sequence[str], *, detailed: bool) -> int:  # noqa: ARG001
+    """List the enabled audit devices. Exits with 2 when there are none, as bao does."""
     with failing_as("Error listing audits"):
         devices = parse_mounts(session.client.require(Call("GET", "sys/audit", wraps=False)).object())
     if not devices and session.output.is_table:
         session.output.line("No audit devices are enabled.")
-        return
+        return REMOTE_ERROR
     documents: Json = {path: _document(path, device) for path, device in sorted(devices.items())}
     session.output.document(documents, lambda: _table(devices, detailed=detailed))
+    return 0
 
 
 @local_command(

@@ -166,7 +166,7 @@ async def test_lists_wrong_input_and_raw_answers(world: HostWorld, tmp_path: Pat
     raw = lines_of(log, "pki/ca/pem", "response")[0]
     assert raw["response"]["data"]["http_status_code"] == 200
     assert raw["response"]["data"]["http_raw_body"] == await hashed(world, certificate)
-    assert raw["auth"] == {"token_type": "default"}
+    assert raw["auth"] == {"policy_results": {"allowed": True}, "token_type": "default"}
 
 
 async def test_namespaces_show_and_cannot_audit(world: HostWorld, tmp_path: Path) -> None:

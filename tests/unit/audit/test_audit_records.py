@@ -95,12 +95,13 @@ def test_many_tokens_do_not_fill_the_memory() -> None:
 
 def test_a_request_without_a_token() -> None:
     document = request_of(exchange(entry=None, token=""))
-    assert document["auth"] == {"token_type": "default"}
+    assert document["auth"] == {"policy_results": {"allowed": True}, "token_type": "default"}
     assert "client_token" not in document["request"]
 
 
 def test_a_login_shows_the_token_that_it_did_not_need() -> None:
-    assert request_of(exchange(entry=None))["auth"] == {"client_token": hidden(TOKEN), "token_type": "default"}
+    shown = {"client_token": hidden(TOKEN), "policy_results": {"allowed": True}, "token_type": "default"}
+    assert request_of(exchange(entry=None))["auth"] == shown
     assert request_of(exchange(entry=None), Denied())["auth"] == {"token_type": "default"}
 
 
