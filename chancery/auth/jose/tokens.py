@@ -6,6 +6,7 @@ must be one that the configuration allows, fit for the key, never one that the t
 
 import base64
 import binascii
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +25,7 @@ ALGORITHMS: Final = (
 """Every algorithm there is here. All are asymmetric; `none` and HMAC are not among them."""
 
 MAX_TOKEN: Final = 64 * 1024
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _MAX_HEADER: Final = 16 * 1024
 _FAMILIES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
@@ -80,10 +82,9 @@ def read_head(token: str) -> Head:
     """Read which key and algorithm a token names. Raises TokenRefused for what is no compact JWS."""
     if len(token) > MAX_TOKEN:
         raise TokenRefused("it is too long")
-    parts = token.split(".")
-    if len(parts) != 3 or not token.isascii():
+    if _COMPACT.fullmatch(token) is None:
         raise TokenRefused("it is no compact JWS")
-    header = _object(parts[0])
+    header = _object(token.partition(".")[0])
     if "crit" in header or header.get("b64", True) is not True:
         raise TokenRefused("its header demands extensions that are not known here")
     algorithm, kid = header.get("alg"), header.get("kid", "")
