@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from chancery.storage.schema import TURNS
 
-HOLD = 20
+HOLD = 10
 """Seconds for which a node that has a job keeps it without a sign of life."""
 
 _T = TURNS.c
