@@ -14,7 +14,7 @@ from chancery.audit.build import AUDIT, build_audit
 from chancery.auth.engine import TokenEngine
 from chancery.auth.lockouts import LockRecords, MountLockouts
 from chancery.auth.logins import LoginService
-from chancery.auth.store import TokenStore
+from chancery.auth.store import ROOT_TOKEN_LENGTH, TokenStore
 from chancery.coherence import Coherence
 from chancery.exchange import Message, Surroundings
 from chancery.following import follow_stored
@@ -25,6 +25,7 @@ from chancery.kit.engine import Engine, HostContext, Mount
 from chancery.kit.errors import NotInitialized, Sealed
 from chancery.kit.outgoing import Outgoing
 from chancery.kit.route import Route
+from chancery.kit.seal_keepers import SealKeeperContext
 from chancery.kit.sealing import Barrier
 from chancery.namespaces.tenants import Tenant, Tenants
 from chancery.outgoing import OutgoingDoor
@@ -34,7 +35,9 @@ from chancery.policy.routes import PolicyRoutes
 from chancery.routing.mounts import MountKind, World
 from chancery.routing.router import Router
 from chancery.routing.table import MountTable
+from chancery.seal.auto_unseal import AutoUnseal
 from chancery.seal.service import SealService, SealStatus
+from chancery.seal.settings import open_keepers
 from chancery.services import OfferedServices
 from chancery.settings import Settings
 from chancery.storage.database import database_at
@@ -49,6 +52,7 @@ from chancery.system.mount_settings import SystemTtls
 from chancery.system.mounts import MountRoutes
 from chancery.system.namespaces import NamespaceRoutes
 from chancery.system.openapi import OpenApiRoutes
+from chancery.system.seal_operations import SealOperations
 from chancery.system.status import StatusRoutes
 from chancery.system.ui_mounts import VisibleMountRoutes
 from chancery.telemetry.service import Telemetry
@@ -85,7 +89,12 @@ class Host:
         self._database = database_at(
             storage.url, pool_size=storage.pool_size, statement_timeout=storage.statement_timeout
         )
-        self._seal = SealService(self._database, clock, storage_type=self._database.storage_type)
+        keepers = SealKeeperContext(lambda: self._libraries, self._attempts)
+        self._keepers = open_keepers(settings.seal, settings.previous_seal, keepers)
+        self._seal = SealService(self._database, clock, storage_type=self._database.storage_type, keepers=self._keepers)
+        self._seal.on_lost = self._lose_seal
+        self._auto_unseal = AutoUnseal(self._seal, self._unseal_by_keeper, self._is_eldest)
+        self._losing: asyncio.Task[None] | None = None
         self._store = DocumentStore(self._database, self._seal.barrier)
         if siblings is not None:
             self._store.on_commit.append(siblings.changes.announce)
@@ -96,6 +105,15 @@ class Host:
             clock,
             default_ttl=settings.default_lease_ttl,
             max_ttl=settings.max_lease_ttl,
+        )
+        self._seal_operations = SealOperations(
+            self._seal,
+            self._database,
+            self._store.scope("system/seal"),
+            clock,
+            create_root=self._create_root,
+            root_token_length=ROOT_TOKEN_LENGTH,
+            unauthenticated=settings.seal.unauthenticated,
         )
         self._table = MountTable()
         limits = self._store.scope("system/quotas")
@@ -139,6 +157,9 @@ class Host:
 
     async def close(self) -> None:
         """Seal, then close the database once everything accepted is durable."""
+        await self._auto_unseal.stop()
+        if self._losing is not None:
+            await asyncio.wait([self._losing])
         async with self._transition:
             await self._stop_serving()
             self._seal.seal()
@@ -161,6 +182,10 @@ class Host:
         self._libraries = settings.libraries()
         for extension in self._extensions:
             await extension.reload()
+        for keeper in (self._keepers.current, self._keepers.previous):
+            if keeper is not None:
+                await keeper.reload()
+        self._auto_unseal.hurry()
 
     def status(self) -> SealStatus:
         """Return the state of the seal."""
@@ -175,23 +200,22 @@ class Host:
             drafted.append(created.token)
             return work
 
-        async with self._transition:
-            pieces = await self._seal.initialize(shares, threshold, root)
+        pieces = await self._seal.initialize(shares, threshold, root)
         if self._siblings is not None:
             await self._siblings.initialized()
+        self._auto_unseal.start()
         return pieces, drafted[-1]
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """Take one share; opens mounts and extensions once there are enough."""
-        async with self._transition:
-            if not self._seal.status().sealed:
-                return self._seal.status()
-            status = await self._seal.unseal(share)
-            if not status.sealed:
-                await self._start_serving()
-        if self._siblings is not None and not status.sealed:
-            await self._siblings.unsealed(self._seal.root_key())
+        status = await self._seal.unseal(share, migrate=migrate)
+        if not status.sealed:
+            await self._serve_unsealed()
         return status
+
+    def unseal_when_possible(self) -> None:
+        """Begin to ask the keeper of the root key, if there is one; `status` tells what comes of it."""
+        self._auto_unseal.start()
 
     async def reset_unseal(self) -> SealStatus:
         """Forget the shares given so far."""
@@ -232,6 +256,34 @@ class Host:
             return token
         return (await self._tokens.create_root(token_id=token)).token
 
+    async def _unseal_by_keeper(self) -> None:
+        await self._seal.unseal_by_keeper()
+        await self._serve_unsealed()
+
+    async def _serve_unsealed(self) -> None:
+        """Open everything behind a seal that is open, here and in the workers beside this one."""
+        async with self._transition:
+            if self._serving or self._seal.barrier.is_sealed:
+                return
+            await self._start_serving()
+        if self._siblings is not None:
+            await self._siblings.unsealed(self._seal.root_key())
+
+    def _lose_seal(self) -> None:
+        """Stop serving after the seal closed by itself; the keeper, if there is one, opens it again."""
+
+        async def lose() -> None:
+            await self.seal_here()
+            self._auto_unseal.start()
+
+        self._losing = asyncio.get_running_loop().create_task(lose())
+
+    def _is_eldest(self) -> bool:
+        return self._siblings is None or self._siblings.is_eldest
+
+    async def _create_root(self) -> str:
+        return (await self._tokens.create_root()).token
+
     async def _follow_siblings(self) -> None:
         await self.coherence.follow()
 
@@ -250,6 +302,7 @@ class Host:
                 await extension.start()
             await self._tenants.open_all()
             await self._upkeep.start()
+            self._seal_operations.start()
         except BaseException:
             await self._stop_serving()
             self._forget()
@@ -261,6 +314,7 @@ class Host:
     async def _stop_serving(self) -> None:
         self._serving = False
         await self.coherence.stop()
+        await self._seal_operations.stop()
         await self._upkeep.stop()
         await self._tenants.close_all()
         for extension in self._extensions:
@@ -286,6 +340,7 @@ class Host:
         ttls = SystemTtls(self._settings.default_lease_ttl, self._settings.max_lease_ttl)
         return [
             *self._status.routes(),
+            *self._seal_operations.routes(),
             *self._metrics.routes(),
             *AuditRoutes(self._audit).routes(),
             *MountRoutes(tenant.mounts, ttls).routes(),

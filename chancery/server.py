@@ -64,6 +64,7 @@ class ServerProcess:
             await self.host.open()
             if hooks.prepare is not None:
                 await hooks.prepare(self.host)
+            self.host.unseal_when_possible()
             urls = [_url(listener, await self._listen(listener)) for listener in self._settings.listeners]
             hooks.announce(self.host, urls)
             _settle_memory()

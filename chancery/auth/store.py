@@ -43,6 +43,8 @@ _UNFAIR = bytes(range(248, 256))
 """Bytes that would favour some letters: 248 is the greatest multiple of 62."""
 _TOKEN_LENGTH = 32
 """Characters after the prefix: 190 bits."""
+ROOT_TOKEN_LENGTH = len(SERVICE_PREFIX) + _TOKEN_LENGTH
+"""Bytes of the text of a root token that is not chosen."""
 _ACCESSOR_LENGTH = 24
 _MAX_TOKEN = 16 * 1024
 """Longer texts cannot be tokens."""

@@ -4,6 +4,7 @@ How much a key encrypted is counted in every process and added up in the databas
 behind: by less than a million, of the four thousand million that random nonces allow.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from chancery.kit.clock import Clock
-from chancery.kit.errors import BadInput, Conflict, Problem
+from chancery.kit.errors import BadInput, ChanceryError, Conflict, Problem
 from chancery.kit.storage import Database, Documents, Stored
 from chancery.seal import records
 from chancery.seal.service import SealService
@@ -21,6 +22,8 @@ MAX_OPERATIONS = 3_865_470_566
 """Nine tenths of the 2^32 messages that random nonces of 96 bits allow (NIST SP 800-38D, 8.3)."""
 MIN_OPERATIONS = 1_000_000
 MIN_INTERVAL = 24 * 3600
+TICK = 60.0
+"""Seconds between two looks whether it is time."""
 
 _CONFIG = "config"
 
@@ -53,6 +56,18 @@ class Rotation:
         self._database = database
         self._configs = documents.collection("rotation", RotationConfig)
         self._clock = clock
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look now and then whether it is time. Called when the server begins to serve."""
+        self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
 
     async def status(self) -> KeyStatus:
         """Return what the active key is and did. Raises Sealed."""
@@ -83,7 +98,7 @@ class Rotation:
         return await self._seal.rotate()
 
     async def tick(self) -> None:
-        """Add up what was encrypted, and rotate if it is time. Call now and then while unsealed."""
+        """Add up what was encrypted, and rotate if it is time. Raises Sealed."""
         await self._count()
         config, status = await self.config(), await self.status()
         if not config.enabled or not _is_due(config, status, self._clock.now()):
@@ -93,6 +108,16 @@ class Rotation:
         except Conflict:
             return  # another process rotated just now
         _log.info("the barrier encrypts with key %d from now on", term)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            try:
+                await self.tick()
+            except ChanceryError as error:
+                _log.warning("could not look whether the keyring is due for rotation: %s", error.message)
+            except Exception:  # noqa: BLE001  # trying again in a minute is all that can be done
+                _log.exception("could not look whether the keyring is due for rotation")
 
     async def _count(self) -> None:
         """Move what this process counted into the database."""

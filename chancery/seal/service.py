@@ -78,6 +78,8 @@ class SealService:
         self._root_key: bytearray | None = None
         self._unseal_error = ""
         self._sealings: list[Callable[[], None]] = []
+        self.on_lost: Callable[[], None] = lambda: None
+        """Called when this process had to seal itself, because it could not follow what another one did to the seal."""
 
     async def load(self) -> None:
         """Read how this installation is sealed, if it is one. Before anything else, and cheap."""
@@ -188,7 +190,11 @@ class SealService:
         state = self._state
         if state is None:
             raise BadInput("Vault is not initialized")
-        self._unlock(await self._custody.kept_root_key(state.record), state)
+        root_key = await self._custody.kept_root_key(state.record)
+        if self.barrier.is_sealed:
+            self._unlock(root_key, state)
+        else:  # shares were entered meanwhile
+            wipe(root_key)
         return self.status()
 
     def tell(self, error: str) -> None:
@@ -366,6 +372,7 @@ class SealService:
         except Exception as error:
             _log.error("another process replaced the root key, and this one cannot follow: sealing (%s)", error)
             self.seal()
+            self.on_lost()
             raise Sealed from error
         before, self._root_key = self._root_key, successor
         if before is not None:

@@ -127,7 +127,7 @@ def describe(mount: Mount) -> dict[str, Any]:
         "description": mount.description,
         "external_entropy_access": False,
         "local": mount.local,
-        "options": dict(mount.options) or None,
+        "options": dict(mount.options) or _no_options(mount),
         "plugin_version": "",
         "running_plugin_version": f"v{__version__}+builtin",
         "running_sha256": "",
@@ -135,6 +135,11 @@ def describe(mount: Mount) -> dict[str, Any]:
         "type": mount.type,
         "uuid": mount.uuid,
     }
+
+
+def _no_options(mount: Mount) -> dict[str, str] | None:
+    """Auth methods without options show an empty map, all else null: what clients of Vault are used to."""
+    return {} if MountKind.of(mount.path) is MountKind.AUTH and mount.type != "token" else None
 
 
 def config_fields(config: MountConfig, kind: MountKind = MountKind.SECRETS) -> dict[str, Any]:

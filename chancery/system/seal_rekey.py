@@ -1,4 +1,4 @@
-"""`sys/rekey/*`, `sys/rekey-recovery-key/*`, and `sys/rotate/root/*`, `sys/rotate/recovery/*` as OpenBao calls the same.
+"""`sys/rekey/*` and `sys/rekey-recovery-key/*`, and `sys/rotate/root/*`, `sys/rotate/recovery/*`, OpenBao's names.
 
 Vault's paths answer without an envelope, and without asking for a token if the settings say so: whoever completes them
 holds enough shares. OpenBao's always ask for a token.

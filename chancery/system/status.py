@@ -25,7 +25,7 @@ class Lifecycle(Protocol):
         """Create the barrier. Returns the unseal shares and the root token."""
         ...
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """Take one share; opens everything once there are enough."""
         ...
 
@@ -53,8 +53,9 @@ class InitParams(Params):
     secret_threshold: LaxInt = Field(0, description="Number of shares that unseal")
     pgp_keys: list[str] | None = Field(None, description="Not supported: must be absent")
     root_token_pgp_key: Text = Field("", description="Not supported: must be absent")
-    recovery_shares: LaxInt = Field(0, description="Only for auto-unseal")
-    recovery_threshold: LaxInt = Field(0, description="Only for auto-unseal")
+    recovery_shares: LaxInt = Field(0, description="With a keeper instead: number of shares of the recovery key")
+    recovery_threshold: LaxInt = Field(0, description="With a keeper instead: number of shares that prove agreement")
+    recovery_pgp_keys: list[str] | None = Field(None, description="Not supported: must be absent")
 
 
 class UnsealParams(Params):
@@ -62,7 +63,7 @@ class UnsealParams(Params):
 
     key: Text = Field("", description="A share, as hex or base64")
     reset: LaxBool = Field(False, description="Forget the shares given so far")
-    migrate: LaxBool = Field(False, description="Not supported: must be false")
+    migrate: LaxBool = Field(False, description="The shares permit the change to the seal of the settings")
 
 
 class StatusRoutes:
@@ -126,27 +127,31 @@ class StatusRoutes:
 
     async def init(self, _request: Request, params: InitParams) -> Answer:
         """Initialize: make the root key, split it, and make the first root token."""
-        if params.pgp_keys or params.root_token_pgp_key:
-            raise BadInput.of("pgp_keys", "encrypting the shares with PGP is not supported; leave it out")
-        shares, token = await self._lifecycle.initialize(params.secret_shares, params.secret_threshold)
-        return Reply(
-            {
-                "keys": [share.hex() for share in shares],
-                "keys_base64": [base64.b64encode(share).decode() for share in shares],
-                "root_token": token,
-            },
-            bare=True,
+        for name in ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key"):
+            if getattr(params, name):
+                raise BadInput.of(name, "encrypting shares and tokens with PGP is not supported; leave it out")
+        status = self._lifecycle.status()
+        wanted, foreign = ("recovery", "secret") if status.recovery_seal else ("secret", "recovery")
+        misplaced = [f"{foreign}_{name}" for name in ("shares", "threshold") if getattr(params, f"{foreign}_{name}")]
+        if misplaced and not status.initialized:
+            raise BadInput(f"parameters {','.join(misplaced)} not applicable to seal type {status.type}")
+        shares, token = await self._lifecycle.initialize(
+            getattr(params, f"{wanted}_shares"), getattr(params, f"{wanted}_threshold")
         )
+        named = {"keys": [share.hex() for share in shares], "keys_base64": [_base64(share) for share in shares]}
+        if not status.recovery_seal:
+            return Reply({**named, "root_token": token}, bare=True)
+        recovery = {f"recovery_{name}": value for name, value in named.items()}
+        return Reply({"keys": [], "keys_base64": [], **recovery, "root_token": token}, bare=True)
 
     async def unseal(self, _request: Request, params: UnsealParams) -> Answer:
         """Give one share of the root key."""
-        if params.migrate:
-            raise BadInput.of("migrate", "there is no seal migration in progress")
         if params.reset:
             return Reply(self._render(await self._lifecycle.reset_unseal()), bare=True)
         if not params.key:
             raise BadInput("'key' must be specified in request body as JSON, or 'reset' set to true")
-        return Reply(self._render(await self._lifecycle.unseal(decode_share(params.key))), bare=True)
+        status = await self._lifecycle.unseal(decode_share(params.key), migrate=params.migrate)
+        return Reply(self._render(status), bare=True)
 
     async def seal(self, _request: Request, _params: Params) -> Answer:
         """Seal: forget every key until enough shares come again."""
@@ -164,10 +169,18 @@ class StatusRoutes:
             "nonce": status.nonce,
             "version": __version__,
             "build_date": "",
-            "migration": False,
-            "recovery_seal": False,
+            "migration": status.migration,
+            "recovery_seal": status.recovery_seal,
             "storage_type": status.storage_type,
         }
+        if status.recovery_seal:
+            body["recovery_seal_type"] = "shamir"
+        if status.unseal_error:
+            body["unseal_error"] = status.unseal_error
         if not status.sealed:
             body |= {"cluster_name": self._cluster_name, "cluster_id": status.cluster_id}
         return body
+
+
+def _base64(share: bytes) -> str:
+    return base64.b64encode(share).decode()

@@ -30,6 +30,7 @@ CEREMONIES = frozenset(
         "rekey-recovery-key",
         "rotate",
         "generate-root",
+        "generate-root-token",
         "generate-recovery-token",
     }
 )
