@@ -144,7 +144,8 @@ class Host:
             open_in_flight=settings.telemetry.unauthenticated_in_flight_requests_access,
         )
         self._bootstrap = Router([*self._status.routes(), *self._metrics.routes()])
-        self._audit = build_audit(settings.audit, catalog.engines, self._store.scope(AUDIT), clock)
+        scope = self._store.scope(AUDIT)
+        self._audit = build_audit(settings.audit, catalog.engines, scope, clock, self.telemetry.meter)
         self._audit.follow(self.coherence)
         around = self._upkeep.around(Surroundings(logins=self._logins, audit=self._audit.trail))
         self._pipeline = Pipeline(self._table, self._tenants, self._access, clock, around)

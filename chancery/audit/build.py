@@ -13,18 +13,21 @@ from chancery.audit.service import AUDIT, AuditService
 from chancery.kit.audit import AuditDeviceType, DeviceContext, ShowsInAudit
 from chancery.kit.clock import Clock
 from chancery.kit.errors import BadInput
+from chancery.kit.metrics import Meter
 from chancery.kit.storage import Documents
 from chancery.settings import Audit, SettingsError
 
 __all__ = ["AUDIT", "build_audit", "installed_types"]
 
 
-def build_audit(settings: Audit, engines: Mapping[str, object], documents: Documents, clock: Clock) -> AuditService:
+def build_audit(
+    settings: Audit, engines: Mapping[str, object], documents: Documents, clock: Clock, meter: Meter
+) -> AuditService:
     """Build the audit of a host. Raises SettingsError that names every declared device which cannot be."""
     types = installed_types()
     _check(settings, types, clock)
     shown: Shown = {name: kind.audit_clear for name, kind in engines.items() if isinstance(kind, ShowsInAudit)}
-    return AuditService(settings, types, shown, documents, clock)
+    return AuditService(settings, types, shown, documents, clock, meter)
 
 
 @cache

@@ -25,6 +25,7 @@ from chancery.coherence import Changes, Coherence
 from chancery.kit.audit import AuditDeviceType, DeviceContext, Permits
 from chancery.kit.clock import Clock
 from chancery.kit.errors import BadInput
+from chancery.kit.metrics import Meter
 from chancery.kit.storage import ABSENT, Collection, DocumentMoved, Documents, Stored
 from chancery.settings import Audit
 
@@ -78,12 +79,19 @@ class AuditService:
     """Every device of this process."""
 
     def __init__(
-        self, settings: Audit, types: Mapping[str, AuditDeviceType], shown: Shown, documents: Documents, clock: Clock
+        self,
+        settings: Audit,
+        types: Mapping[str, AuditDeviceType],
+        shown: Shown,
+        documents: Documents,
+        clock: Clock,
+        meter: Meter,
     ) -> None:
         self._settings = settings
         self._types = types
         self._shown = shown
         self._clock = clock
+        self._meter = meter
         self._devices: Collection[DeviceRecord] = documents.collection("device", DeviceRecord)
         self._salts: Collection[SaltRecord] = documents.collection("salt", SaltRecord)
         self._headers: Collection[HeaderRecord] = documents.collection("header", HeaderRecord)
@@ -240,7 +248,8 @@ class AuditService:
             await self._salt(device.path), raw=common.log_raw, accessors_clear=not common.hmac_accessor
         )
         patience = Patience(float(self._settings.deadline), self._settings.queue)
-        writer = DeviceWriter(device.path, opened, self._clock, patience)
+        tally = Tally(self._meter, device.path)
+        writer = DeviceWriter(opened, self._clock, patience, tally, name=device.path)
         return LiveDevice(View(conceal, Callers(conceal), common.elide_list_responses, self._shown), writer)
 
     def _permits(self, *, is_declared: bool) -> Permits:

@@ -16,6 +16,7 @@ from threading import Thread
 from chancery.audit.chain import Event, notice
 from chancery.kit.audit import AuditDevice
 from chancery.kit.clock import Clock
+from chancery.kit.metrics import Meter
 
 _log = logging.getLogger(__name__)
 
@@ -40,15 +41,31 @@ class Patience:
     lines: int = 10_000
 
 
-@dataclass(slots=True)
 class Tally:
-    """What a device did since it was opened."""
+    """What a device has and lacks since it was opened. Metrics have the same, for the life of the server."""
 
-    written: int = 0
-    lost: int = 0
-    """Lines that it does not have."""
-    failures: int = 0
-    """Groups that failed."""
+    def __init__(self, meter: Meter, device: str) -> None:
+        self.written = 0
+        self.lost = 0
+        """Lines that the device does not have."""
+        name, description = "chancery_audit_lines_total", "Lines for an audit device, by whether it has them."
+        self._written = meter.counter(name, description, device=device, outcome="written")
+        self._lost = meter.counter(name, description, device=device, outcome="lost")
+        self._failing = meter.gauge("chancery_audit_device_failing", "1 while an audit device fails.", device=device)
+
+    def count_written(self, lines: int) -> None:
+        """Count lines that the device has."""
+        self.written += lines
+        self._written.add(lines)
+
+    def count_lost(self, lines: int) -> None:
+        """Count lines that the device lacks."""
+        self.lost += lines
+        self._lost.add(lines)
+
+    def show(self, *, failing: bool) -> None:
+        """Say whether the device fails at present."""
+        self._failing.set(float(failing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +90,9 @@ _Job = bytes | _Reopen | _Stop
 class DeviceWriter:
     """Hands lines to a device. Belongs to the event loop that made it; only `_work` runs elsewhere."""
 
-    def __init__(self, name: str, device: AuditDevice, clock: Clock, patience: Patience) -> None:
+    def __init__(self, device: AuditDevice, clock: Clock, patience: Patience, tally: Tally, *, name: str) -> None:
         self.name = name
-        self.tally = Tally()
+        self.tally = tally
         self.trouble = ""
         """Why the device fails at present; empty when it does not."""
         self._device = device
@@ -120,6 +137,7 @@ class DeviceWriter:
     async def close(self) -> None:
         """Write what is queued, then close the device; gives up after the deadline."""
         self._jobs.put(_Stop())
+        self.tally.show(failing=False)
         pending = [waiting.outcome for waiting in self._waiting]
         if pending:
             await asyncio.wait(pending, timeout=self._patience.deadline)
@@ -160,23 +178,24 @@ class DeviceWriter:
                 self._missed += waiting.missed
                 self._count_lost(0 if waiting.missed else 1)
         if reason:
-            self.tally.failures += 1
             self._in_trouble(reason)
             self._rests_until = time.monotonic() + min(_REST * took, _LONGEST_REST)
             return
-        self.tally.written += count
+        self.tally.count_written(count)
         self._rests_until = 0.0
         if self.trouble:
             _log.warning("audit device %s works again; it lacks %d lines in all", self.name, self.tally.lost)
             self.trouble = ""
+            self.tally.show(failing=False)
 
     def _in_trouble(self, reason: str) -> None:
         if not self.trouble:
             _log.error("audit device %s fails: %s", self.name, reason)
         self.trouble = reason
+        self.tally.show(failing=True)
 
     def _count_lost(self, count: int) -> None:
-        self.tally.lost += count
+        self.tally.count_lost(count)
         self._missed += count
 
     def _work(self) -> None:

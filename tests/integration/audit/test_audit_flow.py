@@ -1,5 +1,6 @@
 """Audit through the API of a whole host: what is recorded, what is refused, and what never shows."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ import orjson
 import pytest
 
 from chancery.audit import build
+from chancery.exchange import Message
+from chancery.kit.request import Operation
+from chancery.pipeline import Pipeline
 from tests.support.audit_devices import FakeDevice, FakeDeviceType, verified
 from tests.support.host_world import ROOT_TOKEN, HostWorld, host_world
 
@@ -304,6 +308,11 @@ class TestFailingDevices:
             assert (await world.call("GET", "sys/mounts"))[0] == 200
         tally = world.host._audit.tallies()["one/"]
         assert tally.lost == 10
+        url, headers = f"{world.address}/v1/sys/metrics?format=prometheus", {"X-Vault-Token": ROOT_TOKEN}
+        async with world.client.get(url, headers=headers) as answer:
+            metrics = await answer.text()
+        assert 'chancery_audit_lines_total{device="one/",outcome="lost"}' in metrics
+        assert 'chancery_audit_device_failing{device="one/"} 1' in metrics
         assert "audit device one/ fails: No space left on device" in caplog.text
 
     async def test_without_any_the_act_is_not_done(self, world: HostWorld, devices: dict[str, FakeDevice]) -> None:
@@ -353,6 +362,24 @@ class TestFailingDevices:
         for device in devices.values():
             device.trouble = OSError("gone")
         assert (await world.call("GET", "sys/mounts", token="wrong"))[0] == 503
+
+
+async def test_what_is_given_up_or_fails_is_recorded_all_the_same(
+    world: HostWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "audit.log"
+    await enable(world, log)
+    for failure in (asyncio.CancelledError(), ZeroDivisionError("secret detail")):
+
+        async def answer(*_: Any, failure: BaseException = failure) -> None:
+            raise failure
+
+        monkeypatch.setattr(Pipeline, "_answer", answer)
+        with pytest.raises(type(failure)):
+            await world.host.serve(Message("an-id", Operation.READ, "sys/mounts", {}, ROOT_TOKEN))
+    errors = [line["error"] for line in lines_of(log, "sys/mounts", "response")]
+    assert errors == ["given up before it was answered", "internal error"]
+    assert world.host._audit.trail._asked == {}
 
 
 async def test_declared_devices(tmp_path: Path) -> None:

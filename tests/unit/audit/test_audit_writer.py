@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from chancery.audit import writer as writing
-from chancery.audit.writer import WRITTEN, DeviceWriter, Patience
+from chancery.audit.writer import WRITTEN, DeviceWriter, Patience, Tally
 from chancery.kit.clock import SystemClock
+from chancery.kit.metrics import Unmetered
 from tests.support.audit_devices import FakeDevice, record
 
 SHORT = Patience(deadline=0.05, lines=5)
@@ -28,6 +29,10 @@ async def works_again(writer: DeviceWriter) -> None:
             await asyncio.sleep(0)
 
 
+def writer_of(device: FakeDevice, patience: Patience) -> DeviceWriter:
+    return DeviceWriter(device, SystemClock(), patience, Tally(Unmetered(), "fake/"), name="fake/")
+
+
 @pytest.fixture
 def device() -> FakeDevice:
     return FakeDevice()
@@ -35,7 +40,7 @@ def device() -> FakeDevice:
 
 @pytest.fixture
 async def writer(device: FakeDevice) -> AsyncIterator[DeviceWriter]:
-    made = DeviceWriter("fake/", device, SystemClock(), Patience())
+    made = writer_of(device, Patience())
     yield made
     device.gate.set()
     await made.close()
@@ -76,7 +81,7 @@ async def test_trouble_is_told_logged_once_and_counted(
 
 
 async def test_nobody_waits_for_a_device_that_hangs(device: FakeDevice) -> None:
-    writer = DeviceWriter("fake/", device, SystemClock(), SHORT)
+    writer = writer_of(device, SHORT)
     device.gate.clear()
     assert "did not answer" in await writer.submit(record("late"))
     refused = writer.submit(record("refused"))
@@ -91,7 +96,7 @@ async def test_nobody_waits_for_a_device_that_hangs(device: FakeDevice) -> None:
 
 
 async def test_the_queue_is_bounded(device: FakeDevice) -> None:
-    writer = DeviceWriter("fake/", device, SystemClock(), Patience(deadline=5, lines=5))
+    writer = writer_of(device, Patience(deadline=5, lines=5))
     device.gate.clear()
     waiting = [writer.submit(record("a")) for _ in range(5)]
     assert "5 lines wait" in writer.submit(record("b")).result()
@@ -128,7 +133,7 @@ async def test_a_caller_that_gives_up_disturbs_nobody(writer: DeviceWriter, devi
 
 
 async def test_closing_writes_what_is_queued(device: FakeDevice) -> None:
-    writer = DeviceWriter("fake/", device, SystemClock(), Patience())
+    writer = writer_of(device, Patience())
     device.gate.clear()
     waiting = [writer.submit(record("a")) for _ in range(3)]
     asyncio.get_running_loop().call_later(0.02, device.gate.set)
@@ -138,7 +143,7 @@ async def test_closing_writes_what_is_queued(device: FakeDevice) -> None:
 
 
 async def test_closing_leaves_a_device_that_hangs_behind(device: FakeDevice, caplog: pytest.LogCaptureFixture) -> None:
-    writer = DeviceWriter("fake/", device, SystemClock(), SHORT)
+    writer = writer_of(device, SHORT)
     device.gate.clear()
     writer.submit(record("a"))
     await writer.close()
