@@ -1,9 +1,8 @@
 """What a rate limit says, and which one concerns a request. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from chancery.kit.storage import Stored
 
@@ -61,8 +60,7 @@ class QuotaConfig(Stored):
     """With their namespace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What is known of a request when limits are looked for."""
 
     namespace: str
@@ -96,11 +94,10 @@ class Limits:
     def of(self, subject: Subject) -> str | None:
         """Return the name of the limit that concerns a request, or None."""
         namespace, mount = subject.namespace, subject.mount
-        below = subject.path[len(mount) :]
-        role = _role(subject)
-        if role and (found := self._exact.get((namespace, mount, "", role))):
-            return found
         if mount:
+            below, role = subject.path[len(mount) :], _role(subject)
+            if role and (found := self._exact.get((namespace, mount, "", role))):
+                return found
             if found := self._exact.get((namespace, mount, below, "")):
                 return found
             for prefix, name in self._prefixes.get((namespace, mount), ()):
@@ -131,12 +128,15 @@ def _upwards(namespace: str) -> Iterator[str]:
     yield ""
 
 
-def is_exempt(path: str, exempt: Iterable[str]) -> bool:
-    """Tell whether a path is one of the exempt ones, or below one."""
-    for pattern in exempt:
-        if pattern.endswith("*"):
-            if path.startswith(pattern[:-1]):
-                return True
-        elif path == pattern or path.startswith(f"{pattern}/"):
-            return True
-    return False
+class Exemptions:
+    """Paths without limit, and whatever is below them."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        """`*` at the end of a pattern stands for any characters, not only for what is below."""
+        known = tuple(patterns)
+        self._exact = frozenset(pattern for pattern in known if not pattern.endswith("*"))
+        self._beginnings = tuple(pattern[:-1] if pattern.endswith("*") else f"{pattern}/" for pattern in known)
+
+    def include(self, path: str) -> bool:
+        """Tell whether a path is exempt."""
+        return path in self._exact or path.startswith(self._beginnings)

@@ -10,7 +10,7 @@ from chancery.kit.errors import BadInput, RateLimited
 from chancery.kit.storage import Documents
 from chancery.namespaces.model import Namespace
 from chancery.quotas.buckets import Buckets, client_of
-from chancery.quotas.model import GroupBy, Limits, QuotaConfig, RateLimit, Subject, is_exempt
+from chancery.quotas.model import Exemptions, GroupBy, Limits, QuotaConfig, RateLimit, Subject
 
 _CONFIG = "config"
 
@@ -29,7 +29,7 @@ class QuotaService:
         self._known: dict[str, RateLimit] = {}
         self._buckets: dict[str, Buckets] = {}
         self._limits: Limits | None = None
-        self._config = QuotaConfig()
+        self._take_over(QuotaConfig())
 
     def admit(self, message: Message, namespace: Namespace, path: str, mount: Mount | None) -> None:
         """Count a request against the limit that concerns it, if any. Raises RateLimited."""
@@ -40,7 +40,7 @@ class QuotaService:
         """Read what is stored: after unsealing, and when another process changed it. Counts go on."""
         documents = await self._records.all()
         config = await self._configs.get(_CONFIG)
-        self._config = config.value if config is not None else QuotaConfig()
+        self._take_over(config.value if config is not None else QuotaConfig())
         known = {document.name: document.value for document in documents}
         self._buckets = {
             name: self._buckets[name]
@@ -53,7 +53,8 @@ class QuotaService:
 
     def forget(self) -> None:
         """Forget every limit; called at seal."""
-        self._known, self._buckets, self._limits, self._config = {}, {}, None, QuotaConfig()
+        self._known, self._buckets, self._limits = {}, {}, None
+        self._take_over(QuotaConfig())
 
     @property
     def config(self) -> QuotaConfig:
@@ -87,11 +88,13 @@ class QuotaService:
         await self._records.delete(name)
         await self.load()
 
+    def _take_over(self, config: QuotaConfig) -> None:
+        self._config = config
+        self._exempt = Exemptions(config.rate_limit_exempt_paths)
+        self._exempt_absolutely = Exemptions(config.absolute_rate_limit_exempt_paths)
+
     def _count(self, limits: Limits, message: Message, namespace: Namespace, path: str, mount: Mount | None) -> None:
-        if is_exempt(path, self._config.rate_limit_exempt_paths):
-            return
-        absolute = self._config.absolute_rate_limit_exempt_paths
-        if absolute and is_exempt(namespace.path + path, absolute):
+        if self._exempt.include(path) or self._exempt_absolutely.include(namespace.path + path):
             return
         where, kind = (mount.path, mount.type) if mount is not None else ("", "")
         name = limits.of(Subject(namespace.path, path, where, kind, message.fields))
