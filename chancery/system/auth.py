@@ -28,7 +28,7 @@ class AuthRoutes(MountRoutes):
         return [
             Route(pattern="auth", read=endpoint(self.list_mounts)),
             self.tuning_route("auth/{path...}/tune", sudo=True),
-            self.tuning_route("mounts/auth/{path...}/tune"),
+            self.tuning_route("mounts/auth/{path...}/tune", sudo=True),
             Route(
                 pattern="auth/{path...}",
                 read=endpoint(self.read_mount, MountPath),
