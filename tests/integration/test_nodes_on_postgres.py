@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,12 +32,13 @@ class Site(NamedTuple):
     url: str
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("site")
     with postgres_server() as database, ExitStack() as stack:
         name = database.fresh_database()
         storage = {"url": database.url(name), "max_staleness": MAX_STALENESS}
-        nodes = [ConfiguredServer(tmp_path / node, settings={"storage": storage}) for node in ("here", "there")]
+        nodes = [ConfiguredServer(directory / node, settings={"storage": storage}) for node in ("here", "there")]
         here, there = nodes
         stack.enter_context(here)
         there.join(here)
@@ -61,36 +61,42 @@ def seconds_until(condition: Callable[[], bool], limit: float = 30.0) -> float:
 
 def test_changes_are_in_force_on_the_other_node_within_the_bound(site: Site) -> None:
     with site.here.client() as here, site.there.client() as there, site.there.client() as reader:
-        seconds_until(lambda: there.request("GET", "pki/roles/web").status == 200)
+        here.write("sys/mounts/followed", type="pki")
+        here.write("followed/roles/web", allowed_domains="example.com", key_type="ec")
+        seconds_until(lambda: there.request("GET", "followed/roles/web").status == 200)
 
         def changed(change: Callable[[], Any], shows: Callable[[], bool]) -> float:
             change()
             return seconds_until(shows)
 
-        here.write("sys/policies/acl/reader", policy='path "pki/roles/*" { capabilities = ["read"] }')
+        here.write("sys/policies/acl/reader", policy='path "followed/roles/*" { capabilities = ["read"] }')
         token = here.write("auth/token/create", policies=["reader"]).body["auth"]["client_token"]
         reader.token = token
 
         def status() -> int:
-            return reader.request("GET", "pki/roles/web").status
+            return reader.request("GET", "followed/roles/web").status
 
         delays = {
             "policy": changed(
-                lambda: here.write("sys/policies/acl/reader", policy='path "pki/roles/*" { capabilities = ["deny"] }'),
+                lambda: here.write(
+                    "sys/policies/acl/reader", policy='path "followed/roles/*" { capabilities = ["deny"] }'
+                ),
                 lambda: status() == 403,
             ),
             "policy back": changed(
-                lambda: here.write("sys/policies/acl/reader", policy='path "pki/roles/*" { capabilities = ["read"] }'),
+                lambda: here.write(
+                    "sys/policies/acl/reader", policy='path "followed/roles/*" { capabilities = ["read"] }'
+                ),
                 lambda: status() == 200,
             ),
             "role": changed(
-                lambda: here.write("pki/roles/web", allowed_domains="example.org", key_type="ec"),
-                lambda: reader.request("GET", "pki/roles/web").data["allowed_domains"] == ["example.org"],
+                lambda: here.write("followed/roles/web", allowed_domains="example.org", key_type="ec"),
+                lambda: reader.request("GET", "followed/roles/web").data["allowed_domains"] == ["example.org"],
             ),
             "token": changed(lambda: here.write("auth/token/revoke", token=token), lambda: status() == 403),
             "mount": changed(
-                lambda: here.request("DELETE", "sys/mounts/pki"),
-                lambda: there.request("GET", "pki/roles/web").status == 404,
+                lambda: here.request("DELETE", "sys/mounts/followed"),
+                lambda: there.request("GET", "followed/roles/web").status == 404,
             ),
         }
     _log.info("followed after %s", {what: f"{delay:.3f} s" for what, delay in delays.items()})

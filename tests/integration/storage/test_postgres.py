@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from chancery.kit.errors import BadInput, Unavailable
+from chancery.kit.storage import Schema
 from chancery.plugins import Catalog
 from chancery.storage.migrate import migrate
 from chancery.storage.postgres import PostgresDatabase
@@ -158,6 +161,20 @@ async def test_nodes_that_start_together_migrate_once(tmp_path: Path) -> None:
     assert not await migrate(databases[0], schemas)
     for each in databases:
         await each.close()
+
+
+@pytest.mark.parametrize("schema", [HOST, *_CATALOG.schemas()], ids=lambda schema: schema.branch)
+async def test_migrations_make_what_the_models_say(database: PostgresDatabase, schema: Schema) -> None:
+    await migrate(database, [HOST, *_CATALOG.schemas()])
+
+    def concerns(_object: object, name: str | None, kind: str, *_: object) -> bool:
+        return kind != "table" or name in schema.metadata.tables
+
+    def differences(at: Connection) -> list[Any]:
+        context = MigrationContext.configure(at, opts={"include_object": concerns, "compare_type": True})
+        return list(compare_metadata(context, schema.metadata))
+
+    assert await database.read(differences) == []
 
 
 async def test_rows_of_a_shape_that_python_completes_are_stored_too(database: PostgresDatabase) -> None:
