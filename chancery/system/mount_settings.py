@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from chancery import __version__
 from chancery.kit.engine import Mount, MountConfig, UserLockout
@@ -14,6 +14,8 @@ from chancery.kit.request import TokenKind
 from chancery.routing.mounts import MountKind
 
 _MAX_PATH = 512
+_ABSENT_IF_NULL = BeforeValidator(lambda value: {} if value is None else value)
+"""Clients such as hvac spell a map that they were not given as null."""
 _TTLS = ("default_lease_ttl", "max_lease_ttl")
 _TOKEN_TYPES = {kind.value for kind in TokenKind} - {TokenKind.DEFAULT.value}
 
@@ -45,7 +47,9 @@ class MountSettings(Params):
     allowed_response_headers: CommaList = Field([], description="Headers that the engine may set")
     allowed_managed_keys: CommaList = Field([], description="Names of managed keys that the mount may use")
     token_type: Text = Field("", description="Auth mounts: service, batch, default-service or default-batch")
-    user_lockout_config: dict[str, Any] = Field({}, description="Auth mounts: when to lock names out")
+    user_lockout_config: Annotated[dict[str, Any], _ABSENT_IF_NULL] = Field(
+        {}, description="Auth mounts: when to lock names out"
+    )
 
 
 class EnableMount(Params):
@@ -54,7 +58,9 @@ class EnableMount(Params):
     path: Text = Field(description="Where to mount")
     type: Text = Field("", description="Type of the engine")
     description: Text = Field("", description="For people")
-    config: MountSettings = Field(default_factory=MountSettings, description="As for tuning")
+    config: Annotated[MountSettings, _ABSENT_IF_NULL] = Field(
+        default_factory=MountSettings, description="As for tuning"
+    )
     options: KeyValue = Field({}, description="Options of the engine's type")
     local: LaxBool = Field(False, description="Accepted and shown; nothing is replicated between clusters")
     seal_wrap: LaxBool = Field(False, description="Accepted and shown; secrets are always sealed")

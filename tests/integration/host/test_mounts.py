@@ -119,6 +119,11 @@ async def test_the_user_interface_sees_what_the_caller_may_use(world: HostWorld)
     assert (await world.call("GET", "sys/internal/ui/mounts/other", token=token))[0] == 403
 
 
+@pytest.mark.parametrize("body", [{"config": None}, {"config": {"user_lockout_config": None}}, {"options": None}])
+async def test_a_map_that_is_null_is_one_that_was_not_sent(world: HostWorld, body: dict[str, object]) -> None:
+    assert (await world.call("POST", "sys/mounts/pki", {"type": "pki"} | body))[0] == 204
+
+
 async def test_the_openapi_document_describes_what_is_mounted(world: HostWorld) -> None:
     await _enable(world, "my-pki")
     status, document = await world.call("GET", "sys/internal/specs/openapi")
