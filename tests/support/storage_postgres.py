@@ -39,6 +39,7 @@ class PostgresServer:
             **(settings or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
             shutil.chown(directory, SUPERUSER)
         password = directory / "password"
@@ -72,6 +73,7 @@ class PostgresServer:
                 stderr=log,
                 start_new_session=True,
             )
+        self._watch = _watch(self._process.pid, self.directory)
         deadline = time.monotonic() + _WAIT
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -129,8 +131,12 @@ class PostgresServer:
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
+        watch, self._watch = self._watch, None
         if process is None:
             return
+        if watch is not None:
+            watch.kill()
+            watch.communicate()
         _signal(_family(process.pid) if number is signal.SIGKILL else [process.pid], number)
         process.wait(_WAIT)
 
@@ -184,6 +190,18 @@ def _binaries() -> Path:
 def _as_postgres() -> list[str]:
     """PostgreSQL refuses to run as root."""
     return ["setpriv", f"--reuid={SUPERUSER}", f"--regid={SUPERUSER}", "--clear-groups"] if os.geteuid() == 0 else []
+
+
+def _watch(pid: int, directory: Path) -> "subprocess.Popen[bytes]":
+    """End the server and remove its directory when this process ends, in whatever way: then the pipe closes."""
+    script = 'cat >/dev/null; kill -QUIT "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.1; done; rm -rf "$2"'
+    return subprocess.Popen(
+        ["sh", "-c", script, "watch", str(pid), str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _family(pid: int) -> list[int]:
