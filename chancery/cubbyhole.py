@@ -15,7 +15,7 @@ from chancery.kit.params import FreeForm, NoParams, Params, Text
 from chancery.kit.request import Answer, Reply, Request, listing
 from chancery.kit.route import Route, endpoint
 from chancery.kit.sealing import Barrier
-from chancery.kit.storage import Database
+from chancery.kit.storage import Database, DuplicateRow
 from chancery.storage.schema import CUBBYHOLES, TOKENS
 
 _C = CUBBYHOLES.c
@@ -43,7 +43,10 @@ class Cubbyholes:
                 raise NotFound("the token is no longer valid")
             store(connection)
 
-        await self._database.write(work)
+        try:
+            await self._database.write(work)
+        except DuplicateRow:  # two wrote to a new path at once, and the database had both begin
+            await self._database.write(work)
 
     async def delete(self, token_hash: bytes, namespace_id: str, path: str) -> None:
         """Remove what is kept at a path, durably; absent is fine."""
