@@ -1,0 +1,1 @@
+"""The auth method `cert`: machines and people by the certificate that they show in TLS."""
