@@ -36,7 +36,7 @@ _ENDS_EVERYTHING = {
 """Not sent, with what would end."""
 _LAST = ("/sys/quotas", "/sys/rekey", "/sys/generate-root", "/sys/remount")
 """Sent after all others: what they set is in the way of everything else."""
-_EXAMPLES = 8
+_EXAMPLES = 6
 _CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 
 

@@ -63,7 +63,7 @@ async def host_world(
 
     `joins`: a host that has initialized the same storage already; this one becomes a second node beside it.
     """
-    settings = settings_for(directory, **changes)
+    settings = await asyncio.to_thread(settings_for, directory, **changes)
     await _lay_out(directory, settings)
     host = await asyncio.to_thread(Host, settings, _CATALOG, clock or SystemClock())
     http = HttpServer(host.serve, settings.limits, host.telemetry.visits)

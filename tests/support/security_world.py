@@ -96,10 +96,10 @@ class SecurityWorld:
 
 
 @asynccontextmanager
-async def security_world(directory: Path) -> AsyncIterator[SecurityWorld]:
+async def security_world(directory: Path, **changes: Any) -> AsyncIterator[SecurityWorld]:
     """Run the host, mount every installed engine and auth method, and read its description of itself."""
     clock = MovableClock()
-    async with host_world(directory, clock=clock) as running:
+    async with host_world(directory, clock=clock, **changes) as running:
         world = SecurityWorld(running, clock, directory / "chancery.db", [])
         for namespace in ("team", "other"):
             await world.made("POST", f"sys/namespaces/{namespace}", {})

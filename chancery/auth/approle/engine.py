@@ -50,7 +50,7 @@ class AppRoleMethod:
             Route(pattern="login", update=endpoint(self.log_in, LogIn), unauthenticated=True),
             *RoleRoutes(self._roles, self._secrets.remove_role).routes(),
             *SecretIdRoutes(self._roles, self._secrets).routes(),
-            Route(pattern="tidy/secret-id", update=endpoint(self.tidy)),
+            Route(pattern="tidy/secret-id", update=endpoint(self.tidy, statuses=("202",))),
         ]
 
     async def start(self) -> None:
