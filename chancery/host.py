@@ -389,4 +389,5 @@ class Host:
             mounts=self._tenants,
             kms_libraries=lambda: self._libraries,
             attempts=self._attempts,
+            meter=self.telemetry.meter,
         )

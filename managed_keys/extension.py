@@ -28,10 +28,10 @@ class ManagedKeys:
 
     def __init__(self, context: HostContext, providers: Mapping[str, ProviderType]) -> None:
         self._providers = providers
-        world = ProviderContext(context.clock, context.kms_libraries, context.attempts)
+        world = ProviderContext(context.clock, context.kms_libraries, context.attempts, context.meter)
         self._backends = {name: provider.open(world) for name, provider in providers.items()}
         catalogue = Catalogue(context.documents, context.mounts, providers)
-        self.registry = Registry(catalogue, self._backends, SoftwareKeys(context.barrier), context.clock)
+        self.registry = Registry(catalogue, self._backends, SoftwareKeys(context.barrier), context.clock, context.meter)
 
     def services(self) -> Mapping[type, object]:
         """Offer the registry."""

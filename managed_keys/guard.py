@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from time import perf_counter
 
 from chancery.kit.errors import BackendRefused, BadInput, ChanceryError, Unavailable
+from chancery.kit.metrics import Meter, Unmetered
 from managed_keys.keys import PublicKey, SignatureScheme
 from managed_keys.provider import BackendKey
 from managed_keys.schemes import PARTS
@@ -17,23 +17,35 @@ DEADLINE = 30.0
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Counters:
-    """What one key did: signatures asked for, those that failed, and the seconds that all of them took together."""
+class Measures:
+    """What is counted of one key: how long its signatures took, and how many failed."""
 
-    calls: int = 0
-    errors: int = 0
-    seconds: float = 0.0
+    def __init__(self, meter: Meter, name: str, namespace_id: str) -> None:
+        self.duration = meter.histogram(
+            "chancery_managed_key_sign_duration_seconds",
+            "Signatures by managed key, failed ones included, from the request to the verified signature.",
+            key=name,
+            namespace=namespace_id,
+        )
+        self.errors = meter.counter(
+            "chancery_managed_key_sign_errors_total",
+            "Signatures that failed, by managed key.",
+            key=name,
+            namespace=namespace_id,
+        )
+
+
+_UNMEASURED = Measures(Unmetered(), "", "")
 
 
 class GuardedKey:
     """A managed key as engines see it (`managed_keys.keys.ManagedKey`)."""
 
-    __slots__ = ("_key", "_name", "_plain", "_verifier", "counters", "public_key")
+    __slots__ = ("_key", "_measures", "_name", "_plain", "_verifier", "public_key")
 
-    def __init__(self, key: BackendKey, name: str, counters: Counters | None = None) -> None:
+    def __init__(self, key: BackendKey, name: str, measures: Measures | None = None) -> None:
         self._key, self._name = key, name
-        self.counters = counters or Counters()
+        self._measures = measures or _UNMEASURED
         self.public_key: PublicKey = key.public_key
         self._plain = key.verifies and key.keeps_deadline
         self._verifier = None if key.verifies else Verifier(self.public_key.spki)
@@ -45,19 +57,17 @@ class GuardedKey:
         """Sign the message; the signature has been verified under the pinned public key."""
         if scheme not in self._key.schemes:
             raise self._unfit(scheme)
-        counters = self.counters
-        counters.calls += 1
         started = perf_counter()
         try:
             return await (self._key.sign(message, scheme) if self._plain else self._sign_watched(message, scheme))
         except BaseException as error:
-            counters.errors += 1
+            self._measures.errors.add()
             if isinstance(error, ChanceryError) or not isinstance(error, Exception):
                 raise
             _LOG.exception("%s: unexpected error while signing", self._name)
             raise BackendRefused(f"{self._name}: signing failed for a reason that the server's log tells") from error
         finally:
-            counters.seconds += perf_counter() - started
+            self._measures.duration.observe(perf_counter() - started)
 
     async def _sign_watched(self, message: bytes, scheme: SignatureScheme) -> bytes:
         try:

@@ -12,6 +12,7 @@ from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
 from chancery.kit.engine import KmsLibrary
 from chancery.kit.errors import BadInput
+from chancery.kit.metrics import Meter, Unmetered
 from managed_keys.keys import NewKey, PublicKey, SignatureScheme
 from managed_keys.parameters import KeyParameters
 
@@ -125,6 +126,7 @@ class ProviderContext:
     clock: Clock
     kms_libraries: Callable[[], Sequence[KmsLibrary]]
     attempts: Attempts = field(default_factory=OwnAttempts)
+    meter: Meter = field(default_factory=Unmetered)
 
 
 class ProviderType(Protocol):

@@ -14,11 +14,12 @@ from typing import Any
 from chancery.kit.clock import Clock
 from chancery.kit.engine import Mount
 from chancery.kit.errors import BadInput, ChanceryError, Unavailable
+from chancery.kit.metrics import Meter, Unmetered
 from chancery.kit.storage import Collection, Document
 from managed_keys.catalogue import Catalogue
 from managed_keys.contact import Contact
 from managed_keys.entries import KeyEntry
-from managed_keys.guard import Counters, GuardedKey
+from managed_keys.guard import GuardedKey, Measures
 from managed_keys.keys import ManagedKey, ManagedKeyReference, NewKey, SoftwareKey, Usage
 from managed_keys.parameters import KeyParameters
 from managed_keys.provider import Backend, KeyProvider, unsupported_type
@@ -43,16 +44,20 @@ class Registry:
     """The service `KeyRegistry`."""
 
     def __init__(
-        self, catalogue: Catalogue, backends: Mapping[str, Backend], software: SoftwareKeys, clock: Clock
+        self,
+        catalogue: Catalogue,
+        backends: Mapping[str, Backend],
+        software: SoftwareKeys,
+        clock: Clock,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Unmetered()
         self.catalogue = catalogue
         self._backends, self._software = backends, software
         self._contact = Contact(catalogue, clock, owner=secrets.token_hex(8))
         self._opened: dict[str, _Opened] = {}
         self._opening: dict[str, asyncio.Task[GuardedKey]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self.counters: dict[str, Counters] = {}
-        """What each key did, by UUID; kept when the key is opened anew."""
 
     async def reference(
         self, mount: Mount, *, name: str = "", uuid: str = "", usage: Usage = Usage.SIGN
@@ -109,8 +114,8 @@ class Registry:
         if opened.key is None or opened.document.value.pinned != document.value.pinned:
             opened.key = None
             document, handle = await self._contact.establish(namespace_id, document, opened.provider)
-            counters = self.counters.setdefault(document.value.uuid, Counters())
-            opened.key = GuardedKey(opened.provider.open(handle), f'managed key "{document.name}"', counters)
+            measures = Measures(self._meter, document.name, namespace_id)
+            opened.key = GuardedKey(opened.provider.open(handle), f'managed key "{document.name}"', measures)
         opened.document = document
         return opened.key
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from chancery.kit.attempts import Attempts, OwnAttempts
 from chancery.kit.clock import Clock
+from chancery.kit.metrics import Meter, Unmetered
 from chancery.kit.request import Login, Request
 from chancery.kit.route import Route
 from chancery.kit.sealing import Barrier
@@ -258,6 +259,7 @@ class HostContext:
     kms_libraries: Callable[[], Sequence[KmsLibrary]]
     """As configured now: SIGHUP may change them."""
     attempts: Attempts = field(default_factory=OwnAttempts)
+    meter: Meter = field(default_factory=Unmetered)
 
 
 class Extension(Protocol):

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from chancery.kit.engine import HostContext, KmsLibrary, Mount, MountConfig
 from chancery.kit.errors import Corrupted, Sealed
 from chancery.kit.storage import ABSENT, Change, Collection, Database, Document, DocumentMoved, Documents, Stored
+from chancery.telemetry.cells import Cells
 
 M = TypeVar("M", bound=Stored)
 
@@ -143,6 +144,7 @@ class MemoryHost:
     documents: dict[str, MemoryDocuments] = field(default_factory=dict)
     barrier: MemoryBarrier = field(default_factory=MemoryBarrier)
     clock: StoppedClock = field(default_factory=StoppedClock)
+    cells: Cells = field(default_factory=Cells)
 
     def all(self, namespace_id: str) -> Sequence[Mount]:
         """Return the mounts of a namespace (the port `Mounts`)."""
@@ -169,4 +171,12 @@ class MemoryHost:
         """Return the context that an extension is opened with."""
         documents: Callable[[str], Documents] = self.documents_of
         no_database = cast(Database, None)
-        return HostContext(documents, no_database, self.barrier, self.clock, self, lambda: list(self.libraries))
+        return HostContext(
+            documents,
+            no_database,
+            self.barrier,
+            self.clock,
+            self,
+            lambda: list(self.libraries),
+            meter=self.cells.meter(),
+        )

@@ -13,6 +13,7 @@ from chancery.kit.attempts import Attempts, Refusal
 from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.breaker import CLOSED
 from managed_keys.providers.pkcs11.ckr import Fault, Remedy
+from managed_keys.providers.pkcs11.measures import TokenMeasures
 from managed_keys.providers.pkcs11.messages import Failure
 from managed_keys.providers.pkcs11.process import Ending, Owner, SignerProcess
 
@@ -36,7 +37,9 @@ class Foreman(Owner, Protocol):
 class Crew:
     """The processes. `ready` are those that are logged in; the first of them leads."""
 
-    def __init__(self, address: TokenAddress, size: int, foreman: Foreman, attempts: Attempts) -> None:
+    def __init__(
+        self, address: TokenAddress, size: int, foreman: Foreman, attempts: Attempts, measures: TokenMeasures
+    ) -> None:
         self.ready: list[SignerProcess] = []
         self.processes: list[SignerProcess] = []
         self.refusal: Failure | None = None
@@ -51,6 +54,7 @@ class Crew:
         self._endings: set[asyncio.Task[None]] = set()
         self._dismissed = False
         self._attempts = attempts
+        self._measures = measures
         self._refused_as: Refusal | None = None
 
     @property
@@ -103,7 +107,9 @@ class Crew:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         if ending.was_ready and not self._dismissed:
-            self._rest(Failure(Fault.AWAY, ending.reason, remedy=Remedy.RESTART), first_is_free=not ending.hung)
+            failure = Failure(Fault.AWAY, ending.reason, remedy=Remedy.RESTART)
+            self._measures.failed(failure)
+            self._rest(failure, first_is_free=not ending.hung)
 
     async def dismiss(self, reason: str) -> None:
         """End every process; return when they are gone."""
@@ -169,6 +175,7 @@ class Crew:
             try:
                 await process.login(self._address.login(reinitialise=reinitialise), allowance)
             except Failure as failure:
+                self._measures.failed(failure)
                 if failure.fault is Fault.PIN:
                     self._refused_as = turn.refused(failure.text)
                 return failure

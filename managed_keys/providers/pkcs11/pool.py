@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from chancery.kit.attempts import Attempts, OwnAttempts
+from chancery.kit.metrics import Meter, Unmetered
 from managed_keys.keys import SignatureScheme
 from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.ckr import Fault, Remedy
 from managed_keys.providers.pkcs11.crew import Crew
+from managed_keys.providers.pkcs11.measures import TokenMeasures
 from managed_keys.providers.pkcs11.messages import (
     MAX_MESSAGE,
     Failure,
@@ -44,12 +46,15 @@ _CLOSED = "the connection to the token was closed"
 class SignerPool:
     """Signs, finds and generates with one token. Its methods raise Failure."""
 
-    def __init__(self, address: TokenAddress, size: int, attempts: Attempts | None = None) -> None:
+    def __init__(
+        self, address: TokenAddress, size: int, attempts: Attempts | None = None, meter: Meter | None = None
+    ) -> None:
         self.address = address
         self.closed = False
         self.users: set[object] = set()
         """Who needs this pool; kept by the backend, which closes it when nobody does."""
-        self.crew = Crew(address, size, self, attempts or OwnAttempts())
+        self._measures = TokenMeasures(meter or Unmetered(), address)
+        self.crew = Crew(address, size, self, attempts or OwnAttempts(), self._measures)
         self._loop = asyncio.get_running_loop()
         self._timeout = address.library.timeout
         self._waiting: deque[Call] = deque()
@@ -92,6 +97,11 @@ class SignerPool:
         for process in self.crew.processes:
             process.forget(number, frame)
 
+    def measure(self) -> None:
+        """Bring the gauges up to date."""
+        working = sum(process.load for process in self.crew.processes)
+        self._measures.show(len(self._waiting) + len(self._control), working, len(self.crew.ready))
+
     async def aclose(self) -> None:
         """Fail what waits, end every process, return when they are gone."""
         if self.closed:
@@ -101,6 +111,7 @@ class SignerPool:
             self._timer.cancel()
         self.unmanned(Failure(Fault.AWAY, _CLOSED))
         await self.crew.dismiss(_CLOSED)
+        self.measure()
 
     def _submit(self, queue: deque[Call], call: Call) -> None:
         crew = self.crew
@@ -158,6 +169,7 @@ class SignerPool:
 
     def failed(self, process: SignerProcess, call: Call, failure: Failure) -> None:
         """Recover if the failure says how, and ask once more; otherwise tell who waits (Owner)."""
+        self._measures.failed(failure)
         if failure.remedy >= Remedy.REOPEN and process.alive:
             if call.repeats:  # what fails in a new session too is the key's own trouble, and not worth another
                 self.crew.suspend(process, failure.remedy)

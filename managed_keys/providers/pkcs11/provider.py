@@ -170,8 +170,13 @@ class Pkcs11Backend:
         self._context = context
         self._pools: dict[TokenAddress, SignerPool] = {}
         self._numbers = itertools.count(1)
+        context.meter.before_reading(self._measure)
         self.term = 1
         """Grows at each seal: connections of an earlier term start no process, whoever still holds them."""
+
+    def _measure(self) -> None:
+        for pool in self._pools.values():
+            pool.measure()
 
     def next_number(self) -> int:
         """Return a number for a key that no other key has."""
@@ -212,7 +217,7 @@ class Pkcs11Backend:
         size = max(parameters.max_parallel, address.library.max_parallel)
         pool = self._pools.get(address)
         if pool is None or pool.closed:
-            pool = self._pools[address] = SignerPool(address, size, self._context.attempts)
+            pool = self._pools[address] = SignerPool(address, size, self._context.attempts, self._context.meter)
         pool.crew.resize(size)
         return pool
 

@@ -6,8 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chancery.kit.errors import BackendRefused, BadInput, Unavailable
+from chancery.telemetry.cells import Cells
 from managed_keys import guard
-from managed_keys.guard import GuardedKey
+from managed_keys.guard import GuardedKey, Measures
 from managed_keys.keys import SignatureScheme
 from managed_keys.schemes import schemes_of
 from managed_keys.software import sign
@@ -44,11 +45,13 @@ async def test_good_signatures_pass() -> None:
 
 async def test_bad_signatures_do_not() -> None:
     key = Key()
-    guarded = GuardedKey(key, "k")
+    guarded = GuardedKey(key, "k", Measures((cells := Cells()).meter(), "k", "root"))
     key.private = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(BackendRefused, match="does not verify"):
         await guarded.sign(b"m", SCHEME)
-    assert (guarded.counters.calls, guarded.counters.errors) == (1, 1)
+    counted = {series.name: values for series, values in cells.totals().items()}
+    assert counted["chancery_managed_key_sign_errors_total"] == [1]
+    assert sum(counted["chancery_managed_key_sign_duration_seconds"][:-1]) == 1
 
 
 async def test_schemes_that_the_key_lacks_are_refused_before_anyone_is_asked() -> None:

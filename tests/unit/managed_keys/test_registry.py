@@ -281,16 +281,18 @@ class TestChanges:
         assert world.backend.reloads == 1
 
 
-async def test_counters(world: World) -> None:
+async def test_signatures_are_measured(world: World) -> None:
     uuid = await world.write(allow_generate_key=True)
     key = await open_key(world, uuid)
     await key.sign(b"m", SCHEME)
     world.backend.faults["sign"] = AWAY
     with pytest.raises(Unavailable):
         await key.sign(b"m", SCHEME)
-    counters = world.registry.counters[uuid]
-    assert (counters.calls, counters.errors) == (2, 1)
-    assert counters.seconds > 0
+    counted = {series.name: values for series, values in world.host.cells.totals().items()}
+    *counts, seconds = counted["chancery_managed_key_sign_duration_seconds"]
+    assert sum(counts) == 2
+    assert seconds > 0
+    assert counted["chancery_managed_key_sign_errors_total"] == [1]
 
 
 async def test_a_warm_open_does_no_io_and_costs_microseconds(world: World) -> None:

@@ -1,0 +1,39 @@
+"""What is counted of tokens: how much waits, how many processes are there, and what went wrong by Cryptoki's name."""
+
+from chancery.kit.metrics import Meter
+from managed_keys.providers.pkcs11.address import TokenAddress
+from managed_keys.providers.pkcs11.ckr import meaning
+from managed_keys.providers.pkcs11.messages import Failure
+
+
+class TokenMeasures:
+    """The series of one token. Several entries with PINs of their own add up in one token."""
+
+    def __init__(self, meter: Meter, address: TokenAddress) -> None:
+        self._meter = meter
+        self._labels = {"library": address.library.name, "token": address.token_label or f"slot {address.slot}"}
+        self._waiting = meter.gauge(
+            "chancery_signer_queue_depth", "Requests to a token that no signer process has begun.", **self._labels
+        )
+        self._working = meter.gauge(
+            "chancery_signer_requests", "Requests that signer processes have not answered.", **self._labels
+        )
+        self._processes = meter.gauge(
+            "chancery_signer_processes", "Signer processes that are logged in to a token.", **self._labels
+        )
+
+    def show(self, waiting: int, working: int, processes: int) -> None:
+        """Say how it is now."""
+        self._waiting.set(waiting)
+        self._working.set(working)
+        self._processes.set(processes)
+
+    def failed(self, failure: Failure) -> None:
+        """Count a failure, those included that trying again made good."""
+        self._meter.counter(
+            "chancery_hsm_errors_total",
+            "Failures of tokens and signer processes by what they mean and Cryptoki's return value.",
+            fault=failure.fault.name.lower(),
+            code=meaning(failure.code).name if failure.code else "none",
+            **self._labels,
+        ).add()
