@@ -55,6 +55,7 @@ from chancery.system.openapi import OpenApiRoutes
 from chancery.system.seal_operations import SealOperations
 from chancery.system.status import StatusRoutes
 from chancery.system.ui_mounts import VisibleMountRoutes
+from chancery.telemetry.instruments import measure_cache, measure_commits, measure_seal
 from chancery.telemetry.service import Telemetry
 from chancery.upkeep import Upkeep
 from chancery.workers.siblings import Siblings
@@ -89,6 +90,7 @@ class Host:
         self._database = database_at(
             storage.url, pool_size=storage.pool_size, statement_timeout=storage.statement_timeout
         )
+        self._database.on_batch = measure_commits(self.telemetry.meter)
         keepers = SealKeeperContext(lambda: self._libraries, self._attempts)
         self._keepers = open_keepers(settings.seal, settings.previous_seal, keepers)
         self._seal = SealService(self._database, clock, storage_type=self._database.storage_type, keepers=self._keepers)
@@ -128,6 +130,9 @@ class Host:
             self._builtins,
             [extension.name for extension in catalog.extensions],
         )
+        measure_cache(self.telemetry.meter, "documents", self._store.cache_uses)
+        measure_cache(self.telemetry.meter, "tokens", lambda: (self._tokens.hits, self._tokens.misses))
+        measure_seal(self.telemetry.meter, lambda: not self._serving)
         self._access = Access(self._tokens, self._tenants, clock)
         self.coherence = Coherence(self._database, self._store, self._seal, max_staleness=storage.max_staleness)
         follow_stored(self.coherence, self._tokens, self._tenants)

@@ -97,6 +97,9 @@ class TokenStore:
         self._service: dict[bytes, _Valid] = {}
         self._batch: dict[bytes, TokenEntry] = {}
         self._generation = 0
+        self.hits = 0
+        self.misses = 0
+        """How many look-ups of service tokens the cache answered, and how many not."""
         self.on_ended: Callable[[], None] | None = None
         """Called after tokens ended: what they left behind (leases) waits to be cleared away."""
 
@@ -112,7 +115,9 @@ class TokenStore:
             return await self._lookup_batch(token, token_hash, now)
         known = self._service.get(token_hash)
         if known is not None and (known.until is None or known.until > now):
+            self.hits += 1
             return known.entry
+        self.misses += 1
         entry = await self._read(token_hash, now)
         return entry if entry is None or entry.num_uses >= 0 or spent else None
 

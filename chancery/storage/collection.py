@@ -55,6 +55,7 @@ class SealedCollection(Generic[M]):
         """Return the document or None; from the cache when warm. Raises Sealed and Corrupted."""
         document = self.cache.present.get(name)
         if document is not None:
+            self.cache.hits += 1
             return document
         if name in self.cache.absent:
             return None
@@ -100,6 +101,7 @@ class SealedCollection(Generic[M]):
 
     async def _load(self, name: str) -> Document[M] | None:
         self._refuse_while_sealed()
+        self.cache.misses += 1
         place = Place(self.scope, self.kind, name)
         revision, found = await self._database.read(lambda at: rows.load(at, place))
         document = None if found is None else self._opened(found)

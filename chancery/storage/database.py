@@ -30,6 +30,8 @@ class HostDatabase(Database, Protocol):
 
     storage_type: str
     """What `sys/seal-status` calls it."""
+    on_batch: Callable[[int, float], None] | None
+    """Told of each group commit: how many writes shared it, and how many seconds it took. Set before `open`."""
 
     @property
     def bell(self) -> Bell | None:

@@ -23,6 +23,8 @@ class DocumentCache(Generic[M]):
         self.present: dict[str, Document[M]] = {}
         self.absent: dict[str, int] = {}
         """Names known not to exist, with the revision at which they did not."""
+        self.hits = 0
+        self.misses = 0
         self._read_at: dict[str, int] = {}
         self._all: tuple[int, list[Document[M]]] | None = None
         self._changed_at = 0

@@ -11,6 +11,7 @@ from chancery.kit.sealing import Barrier
 from chancery.kit.storage import Collection, Database, DocumentMoved, Stored
 from chancery.storage import document_rows as rows
 from chancery.storage.collection import Commit, SealedCollection, Step
+from chancery.storage.document_cache import DocumentCache
 from chancery.storage.document_rows import Place, whole_scope
 
 M = TypeVar("M", bound=Stored)
@@ -61,6 +62,11 @@ class DocumentStore:
         except KeyError:
             documents = self._scopes[scope] = ScopedDocuments(scope, self._database, self._barrier, self.commit)
             return documents
+
+    def cache_uses(self) -> tuple[int, int]:
+        """Return how many look-ups by name were answered by the caches, and how many were not."""
+        caches = [cache for documents in self._scopes.values() for cache in documents.caches()]
+        return sum(cache.hits for cache in caches), sum(cache.misses for cache in caches)
 
     async def poll(self, read: Read | None = None) -> Polled:
         """Drop what other processes changed since the last poll. One read of one row when nothing did.
@@ -158,6 +164,10 @@ class ScopedDocuments:
         if known.model is not model:
             raise TypeError(f"{kind} holds {known.model.__name__}, not {model.__name__}")
         return known
+
+    def caches(self) -> list[DocumentCache[Any]]:
+        """Return the caches of every kind."""
+        return [collection.cache for collection in self._collections.values()]
 
     def change(self) -> "DocumentChange":
         """Begin a set of writes."""

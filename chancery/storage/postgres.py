@@ -99,6 +99,8 @@ class PostgresDatabase:
         self._losers = asyncio.Lock()
         """Work that lost a race waits here for its turn, so that losers do not make each other lose again."""
         self._engines: _Engines | None = None
+        self.on_batch: Callable[[int, float], None] | None = None
+        """Told of each group commit; set before `open`."""
         self._appender: Appender | None = None
         self.bell: PostgresBell | None = None
         """Rings between processes; None before `open`."""
@@ -119,6 +121,7 @@ class PostgresDatabase:
             batch_limit=self._batch_limit,
             queue_limit=self._queue_limit,
             patience=self._patience,
+            on_batch=self.on_batch,
         )
         self.bell = PostgresBell(connector.connect)
 

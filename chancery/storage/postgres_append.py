@@ -56,8 +56,10 @@ class Appender:
         batch_limit: int,
         queue_limit: int,
         patience: float,
+        on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
-        """`patience`: for how many seconds rows wait for a server that is away."""
+        """`patience`: for how many seconds rows wait for a server that is away. `on_batch` is told of each commit."""
+        self._on_batch = on_batch
         self._connect = connect
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
@@ -90,8 +92,11 @@ class Appender:
         try:
             while self._waiting:
                 plan, rows = self._next_batch()
+                started = time.perf_counter()
                 try:
                     await self._store(plan, rows)
+                    if self._on_batch is not None:
+                        self._on_batch(len(rows), time.perf_counter() - started)
                 except BaseException as error:  # whatever it is, these callers must hear of it
                     for row in rows:
                         row.settle(translated(error))

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, NullPool, QueuePool, Table, create_en
 from chancery.kit.errors import BadInput, Corrupted, Unavailable
 from chancery.storage.insert_plan import InsertPlan, plan_for
 from chancery.storage.sqlite_errors import translation
-from chancery.storage.sqlite_writer import Append, Work, Writer
+from chancery.storage.sqlite_writer import Append, OnBatch, Work, Writer
 
 T = TypeVar("T")
 
@@ -64,6 +64,8 @@ class SqliteDatabase:
         self._writing = self._engine(NullPool, "BEGIN IMMEDIATE")
         self._reading = self._engine(QueuePool, "BEGIN", pool_size=readers + 1, max_overflow=0)
         event.listen(self._reading, "connect", _forbid_writing)
+        self.on_batch: OnBatch | None = None
+        """Told of each group commit; set before `open`."""
         self._writer: Writer | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._peeking: ThreadPoolExecutor | None = None
@@ -74,7 +76,9 @@ class SqliteDatabase:
         Raises Unavailable when it cannot be opened and Corrupted when it is something else.
         """
         connection = await asyncio.to_thread(self._first_connection)
-        self._writer = Writer(connection, batch_limit=self._batch_limit, queue_limit=self._queue_limit)
+        self._writer = Writer(
+            connection, batch_limit=self._batch_limit, queue_limit=self._queue_limit, on_batch=self.on_batch
+        )
         self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="chancery-reader")
         self._peeking = ThreadPoolExecutor(1, thread_name_prefix="chancery-peek")
 

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
+from time import perf_counter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -64,11 +65,18 @@ class Work:
 
 Item = Append | Work
 
+OnBatch = Callable[[int, float], None]
+"""Told of each group commit: how many writes shared it, and how many seconds it took."""
+
 
 class Writer:
     """Owns the writing connection from construction to `close`; everything else happens on its thread."""
 
-    def __init__(self, connection: Connection, *, batch_limit: int, queue_limit: int) -> None:
+    def __init__(
+        self, connection: Connection, *, batch_limit: int, queue_limit: int, on_batch: OnBatch | None = None
+    ) -> None:
+        """`on_batch` is called on the writer's thread."""
+        self._on_batch = on_batch
         self._connection = connection
         self._dbapi = _dbapi_connection(connection)
         self._cursor = self._dbapi.cursor()
@@ -101,8 +109,11 @@ class Writer:
         while going:
             batch, going = self._gather()
             if batch:
+                started = perf_counter()
                 self._carry_out(batch)
                 self._on_loop(_deliver, batch)
+                if self._on_batch is not None:
+                    self._on_batch(len(batch), perf_counter() - started)
         try:
             self._cursor.close()
             self._connection.close()
