@@ -44,6 +44,11 @@ class HealthParams(Params):
     activecode: LaxInt = Field(200, description="Status when active", ge=200, le=599)
     sealedcode: LaxInt = Field(503, description="Status when sealed", ge=200, le=599)
     uninitcode: LaxInt = Field(501, description="Status when not initialized", ge=200, le=599)
+    standbycode: LaxInt = Field(429, description="Accepted and never needed: no node is a standby", ge=200, le=599)
+    drsecondarycode: LaxInt = Field(472, description="Accepted and never needed: no node is a replica", ge=200, le=599)
+    performancestandbycode: LaxInt = Field(473, description="Accepted and never needed", ge=200, le=599)
+    standbyok: LaxBool = Field(False, description="Accepted and never needed: every node is active")
+    perfstandbyok: LaxBool = Field(False, description="Accepted and never needed: every node is active")
 
 
 class InitParams(Params):

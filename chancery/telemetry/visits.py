@@ -36,11 +36,12 @@ class Incoming(Protocol):
 class Visit:
     """One request from its head to its answer. Whoever routes it fills in where it went."""
 
-    __slots__ = ("_incoming", "mount_type", "request_id", "route", "started", "started_at")
+    __slots__ = ("_incoming", "is_over", "mount_type", "request_id", "route", "started", "started_at")
 
     def __init__(self, request_id: str, incoming: Incoming) -> None:
         self.request_id = request_id
         self._incoming = incoming
+        self.is_over = False
         self.started = perf_counter()
         self.started_at = time()
         self.mount_type = UNROUTED
@@ -85,6 +86,7 @@ class Visits:
 
     def end(self, visit: Visit, status: int) -> None:
         """End a request that is answered with a status."""
+        visit.is_over = True
         self.in_flight.pop(visit.request_id, None)
         key = (visit.mount_type, visit.route, visit.method, status)
         durations = self._durations.get(key)

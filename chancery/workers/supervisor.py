@@ -15,6 +15,7 @@ import time
 import traceback
 from dataclasses import dataclass
 
+from chancery import logs
 from chancery.workers import control
 from chancery.workers.control import Notice
 from chancery.workers.link import pair
@@ -126,6 +127,7 @@ class Supervisor:
             self._selector.close()
             for each in (*foreign, self._wakeup, self._woken, *(other.control for other in self._running.values())):
                 each.close()
+            logs.identify(berth.own.index)
             code = work(self._plan, berth)
         except BaseException:  # noqa: BLE001 - it must not unwind into the supervisor's frames
             traceback.print_exc()
