@@ -13,7 +13,8 @@ from tests.support.sources import ROOT, PythonFile, python_files
 PRODUCT = ("chancery", "managed_keys", "ca")
 
 CONFINED = {
-    "aiohttp": ("chancery/http/", "managed_keys/providers/", "keymgmt/destinations/"),
+    "aiohttp": ("chancery/http/", "chancery/outgoing.py", "managed_keys/providers/", "keymgmt/destinations/"),
+    "joserfc": ("chancery/auth/jose/",),
     "pkcs11": ("managed_keys/providers/pkcs11/",),
     "boto3": ("managed_keys/providers/", "keymgmt/destinations/"),
     "aiobotocore": ("managed_keys/providers/", "keymgmt/destinations/"),

@@ -15,10 +15,12 @@ from tests.support.security_world import EVERYTHING, NOBODY, SecurityWorld, secu
 OPEN = frozenset(
     {
         "auth/approle/login",
+        "auth/cert/login",
         "auth/jwt/login",
         "auth/jwt/oidc/auth_url",
         "auth/jwt/oidc/callback",
         "auth/jwt/oidc/poll",
+        "auth/kubernetes/login",
         "auth/oidc/login",
         "auth/oidc/oidc/auth_url",
         "auth/oidc/oidc/callback",
