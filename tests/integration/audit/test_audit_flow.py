@@ -230,7 +230,7 @@ async def test_rotation_by_signal(world: HostWorld, tmp_path: Path) -> None:
     await enable(world, log)
     await world.call("GET", "sys/mounts")
     old = log.rename(tmp_path / "audit.log.1")
-    await world.host.reload(world.host._settings)
+    await world.host.reload(world.host.base.settings)
     await world.call("GET", "sys/policies/acl")
     assert verified(old, log).findings == []
     assert lines_of(log, "sys/policies/acl")
@@ -306,7 +306,7 @@ class TestFailingDevices:
         devices["one"].trouble = OSError(28, "No space left on device")
         for _ in range(5):
             assert (await world.call("GET", "sys/mounts"))[0] == 200
-        tally = world.host._audit.tallies()["one/"]
+        tally = world.host.structure.audit.tallies()["one/"]
         assert tally.lost == 10
         url, headers = f"{world.address}/v1/sys/metrics?format=prometheus", {"X-Vault-Token": ROOT_TOKEN}
         async with world.client.get(url, headers=headers) as answer:
@@ -352,7 +352,7 @@ class TestFailingDevices:
     ) -> None:
         devices["one"].gate.clear()
         assert (await world.call("GET", "sys/mounts"))[0] == 200
-        assert "did not answer" in world.host._audit._opened["one/"].live.writer.trouble
+        assert "did not answer" in world.host.structure.audit._opened["one/"].live.writer.trouble
         assert (await world.call("GET", "sys/mounts"))[0] == 200
         devices["one"].gate.set()
 
@@ -379,7 +379,7 @@ async def test_what_is_given_up_or_fails_is_recorded_all_the_same(
             await world.host.serve(Message("an-id", Operation.READ, "sys/mounts", {}, ROOT_TOKEN))
     errors = [line["error"] for line in lines_of(log, "sys/mounts", "response")]
     assert errors == ["given up before it was answered", "internal error"]
-    assert world.host._audit.trail._asked == {}
+    assert world.host.structure.audit.trail._asked == {}
 
 
 async def test_declared_devices(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ async def _log_in(world: HostWorld, **fields: Any) -> tuple[int, Any]:
 
 async def _rows(world: HostWorld) -> int:
     count = select(func.count()).select_from(SECRET_IDS)
-    return await world.host._database.read(lambda at: at.scalar(count) or 0)
+    return await world.host.base.database.read(lambda at: at.scalar(count) or 0)
 
 
 async def test_roles_are_written_read_listed_and_deleted(world: HostWorld) -> None:
@@ -180,7 +180,7 @@ async def test_secret_ids_expire_and_are_tidied(world: HostWorld, clock: MovedCl
     assert (await world.call("POST", f"{ROLE}/secret-id/lookup", {"secret_id": secret}))[0] == 204
     await _write(world, f"{ROLE}/custom-secret-id", secret_id="chosen")
     clock.advance(601)
-    mounted = world.host._table.get("root", "auth/approle/")
+    mounted = world.host.structure.table.get("root", "auth/approle/")
     assert mounted is not None
     assert isinstance(mounted.engine, AppRoleMethod)
     (job,) = mounted.engine.jobs()

@@ -40,7 +40,7 @@ class World:
 
     def method(self) -> CertMethod:
         """Return the mounted method."""
-        found = self.host.host._table.find("root", "auth/cert/login")
+        found = self.host.host.structure.table.find("root", "auth/cert/login")
         assert found is not None
         assert isinstance(found[0].engine, CertMethod)
         return found[0].engine

@@ -25,7 +25,7 @@ async def a_token(served: HostWorld, token: str = ROOT_TOKEN, **wishes: Any) -> 
 
 
 async def kept(served: HostWorld) -> int:
-    database = served.host._database
+    database = served.host.base.database
     counted = select(func.count()).select_from(CUBBYHOLES)
     return await database.read(lambda at: at.scalar(counted)) or 0
 

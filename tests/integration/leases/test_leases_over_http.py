@@ -24,7 +24,7 @@ def clock() -> MovedClock:
 @pytest.fixture
 async def served(tmp_path: Path, clock: MovedClock) -> AsyncIterator[HostWorld]:
     async with host_world(tmp_path, clock=clock) as world:
-        await world.host._upkeep.scheduler.stop()  # periodic work is done when a test says so, and only then
+        await world.host.structure.upkeep.scheduler.stop()  # periodic work is done when a test says so, and only then
         await prepare(world)
         yield world
 
@@ -52,7 +52,7 @@ async def is_revoked(served: HostWorld, serial: str) -> bool:
 
 
 async def work_off(served: HostWorld) -> None:
-    scheduler = served.host._upkeep.scheduler
+    scheduler = served.host.structure.upkeep.scheduler
     scheduler.wake("leases")
     await scheduler.run_due()
 
@@ -135,7 +135,7 @@ async def test_tokens_that_expire_take_their_certificates_along(served: HostWorl
     token = await a_token(served, ttl="10m")
     _, serial = await issue(served, token)
     clock.advance(601)
-    await served.host._upkeep.scheduler.run_due()
+    await served.host.structure.upkeep.scheduler.run_due()
     await work_off(served)
     assert await is_revoked(served, serial)
 
@@ -279,11 +279,11 @@ async def test_crls_are_rebuilt_in_time_by_themselves(served: HostWorld, clock: 
     await served.call("PUT", "sys/leases/revoke", {"lease_id": lease_id})
     assert await number() == before, "revocations wait for the next CRL"
     clock.advance(60 * HOUR)
-    stored = served.host._table.find("root", "pki/x")
+    stored = served.host.structure.table.find("root", "pki/x")
     assert stored is not None
     engine = stored[0].engine
     assert isinstance(engine, PkiEngine)
     assert await engine.crls.is_any_due(clock.now())
-    await served.host._upkeep.scheduler.run_due()
+    await served.host.structure.upkeep.scheduler.run_due()
     assert not await engine.crls.is_any_due(clock.now())
     assert await number() == before + 1
