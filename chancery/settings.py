@@ -221,6 +221,8 @@ class Limits(_Section):
     """Seconds until an unfinished request is answered with 503."""
     max_header_size: Annotated[int, Field(ge=1024, le=1 << 20)] = 8190
     """Bytes of the request line, and of each header."""
+    max_header_duration: Seconds = 10
+    """Seconds in which the head of a request must be complete; the connection is then closed."""
     keepalive_timeout: Seconds = 75
     """Seconds that an idle connection stays open."""
     shutdown_timeout: Seconds = 30

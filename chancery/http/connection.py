@@ -1,12 +1,18 @@
 """One client connection: aiohttp's, taught Vault's method LIST and Vault's shape of errors.
 
 aiohttp's parser knows only registered methods and refuses LIST, which hvac sends. A request line that begins with it
-is given to the parser as GET, and the parsed message gets its method back.
+is given to the parser as GET, and the parsed message gets its method back. Only a request line may be touched: octets
+of a body that begin alike are counted by Content-Length, and a changed count would tear the next request apart.
+
+A head that does not come in time ends the connection; aiohttp would wait for ever.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from chancery.http.client_certificates import Presented, presented_by
 from chancery.http.errors import failure
@@ -14,22 +20,35 @@ from chancery.kit.errors import BadInput
 
 _LIST = b"LIST "
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
 
 class Connection(web.RequestHandler):
     """A connection of `VaultServer`."""
 
-    __slots__ = ("_head_is_partial", "_is_listing", "presented")
+    __slots__ = ("_head_is_partial", "_head_timer", "_is_listing", "_payload", "presented")
 
     _head_is_partial: bool
+    _head_timer: asyncio.TimerHandle | None
     _is_listing: bool
+    _payload: StreamReader
+    """Of the last request that was parsed; what comes belongs to it until it is complete."""
     presented: Presented
     """The client's certificates, looked at once: TLS does not change them within a connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._head_is_partial = self._is_listing = False
+        self._payload = EMPTY_PAYLOAD
+        self._head_timer = None
+        self._await_head()
         self.presented = presented_by(transport)
         super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        self._head_came()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -39,8 +58,13 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if not self._messages:
             self._head_is_partial = self._is_listing or (bool(data) and self._is_idle())
+            if self._head_is_partial and self._head_timer is None:
+                self._await_head()
             return
         self._head_is_partial = False
+        self._payload = self._messages[-1][1]
+        if self._head_timer is not None:
+            self._head_came()
         if self._is_listing:
             self._is_listing = False
             message, payload = self._messages[0]
@@ -74,11 +98,27 @@ class Connection(web.RequestHandler):
         return self._waiter is not None and not self._waiter.done()
 
     def _awaits_request_line(self) -> bool:
-        return not self._head_is_partial and not self._messages and (self._is_idle() or self._current_request is None)
+        if self._head_is_partial or self._messages or not self._payload.is_eof():
+            return False
+        return self._is_idle() or self._current_request is None
+
+    def _await_head(self) -> None:
+        assert isinstance(self._manager, VaultServer)
+        self._head_timer = self._loop.call_later(self._manager.head_timeout, self.force_close)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class VaultServer(web.Server):
     """aiohttp's low-level server with our connections."""
+
+    def __init__(self, handler: Handler, *, head_timeout: float, **options: Any) -> None:
+        """`head_timeout`: seconds in which a new connection, or one that began a request, must complete its head."""
+        super().__init__(handler, **options)
+        self.head_timeout = head_timeout
 
     def __call__(self) -> Connection:
         """Make the protocol of a new connection."""

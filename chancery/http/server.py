@@ -50,6 +50,7 @@ class HttpServer:
         self._server = VaultServer(
             self._handle,
             access_log=None,
+            head_timeout=float(limits.max_header_duration),
             keepalive_timeout=float(limits.keepalive_timeout),
             max_line_size=limits.max_header_size,
             max_field_size=limits.max_header_size,
