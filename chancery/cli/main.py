@@ -28,11 +28,30 @@ def _group(name: str, description: str, module: str, commands: dict[str, str]) -
     return LazyGroup(name, _entries(module, commands), description)
 
 
-operator_group = _group(
+operator_group = LazyGroup(
     "operator",
-    "Initialise, unseal and seal a server.",
-    "operator",
-    {"init": "Initialise a server", "seal": "Seal the server", "unseal": "Enter a share of the unseal key"},
+    {
+        **_entries(
+            "operator",
+            {"init": "Initialise a server", "seal": "Seal the server", "unseal": "Enter a share of the unseal key"},
+        ),
+        **_entries(
+            "operator_keyring",
+            {
+                "key-status": "Show the key that the server encrypts with",
+                "rotate": "Encrypt with a new key from now on",
+            },
+        ),
+        **_entries(
+            "operator_rekey",
+            {
+                "rekey": "Make new shares of the unseal key or the recovery key",
+                "rotate-keys": "The same over the paths that OpenBao has for it",
+            },
+        ),
+        **_entries("operator_root", {"generate-root": "Generate a root token from shares"}),
+    },
+    "Initialise, unseal and seal a server; change its keys and their shares.",
 )
 audit_group = _group(
     "audit",
@@ -115,7 +134,7 @@ root = LazyGroup(
         **_entries("path_help", {"path-help": "Show what the API offers at a path"}),
         **_entries("local", {"version": "Print the version"}),
         "audit": Entry(f"{__name__}:audit_group", "Work with audit devices"),
-        "operator": Entry(f"{__name__}:operator_group", "Initialise, unseal and seal a server"),
+        "operator": Entry(f"{__name__}:operator_group", "Initialise, unseal and seal a server; change its keys"),
         "lease": Entry(f"{__name__}:lease_group", "Work with leases"),
         "policy": Entry(f"{__name__}:policy_group", "Work with policies"),
         "print": Entry(f"{__name__}:print_group", "Print what the command line would use"),

@@ -5,7 +5,7 @@ leaves only under the one-time password that the starter of the attempt was show
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chancery.kit.errors import BadInput
 from chancery.seal import one_time_password
@@ -22,6 +22,7 @@ class RootProgress:
 
     required: int
     otp_length: int
+    """What a password must have; 0 in answers to shares."""
     started: bool = False
     nonce: str = ""
     progress: int = 0
@@ -67,10 +68,7 @@ class RootGeneration:
             raise BadInput("root generation already in progress")
         password = otp or one_time_password.generate(self._token_length)
         self._attempt = _Attempt(password, Quorum())
-        status = self.status()
-        return RootProgress(
-            status.required, status.otp_length, started=True, nonce=status.nonce, otp="" if otp else password
-        )
+        return replace(self.status(), otp="" if otp else password)
 
     async def update(self, nonce: str, share: bytes) -> RootProgress:
         """Take a share; the last one makes the token. Raises BadInput; with all shares forgotten if they do not fit."""
@@ -81,7 +79,7 @@ class RootGeneration:
         if not attempt.quorum.enter(share):
             raise BadInput("given key has already been provided during this generation operation")
         if attempt.quorum.progress < required:
-            return self.status()
+            return replace(self.status(), otp_length=0)
         entered = attempt.quorum.take()
         try:
             wipe(await self._seal.prove(entered))
@@ -93,7 +91,7 @@ class RootGeneration:
         token = await self._create()
         return RootProgress(
             required,
-            self._token_length,
+            otp_length=0,
             started=True,
             nonce=nonce,
             progress=required,
