@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic_core import PydanticUndefined
 
 from chancery.kit.errors import BadInput, Problem
@@ -96,6 +96,12 @@ def _lax_int(value: object) -> object:
     return value
 
 
+def _within_64_bits(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("number is too large")
+    return value
+
+
 def _text(value: object) -> object:
     if value is None:
         return ""
@@ -154,8 +160,8 @@ Duration = Annotated[
 LaxBool = Annotated[bool, BeforeValidator(_lax_bool)]
 """A boolean; accepts `"true"`, `"false"`, `0`, `1` and the empty string for false."""
 
-LaxInt = Annotated[int, BeforeValidator(_lax_int)]
-"""An integer; accepts decimal and 0x text, and the empty string for 0."""
+LaxInt = Annotated[int, BeforeValidator(_lax_int), AfterValidator(_within_64_bits)]
+"""An integer of 64 bits, as databases keep them; accepts decimal and 0x text, and the empty string for 0."""
 
 Text = Annotated[str, BeforeValidator(_text)]
 """A string; accepts numbers and booleans as the text that a CLI's user typed. Null means empty."""

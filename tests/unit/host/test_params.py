@@ -99,3 +99,10 @@ def test_submitted_tells_sent_from_default() -> None:
     params = Example.parse({"flag": False})
     assert params.submitted("flag")
     assert not params.submitted("ttl")
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, "9" * 30, 1e300])
+def test_numbers_that_no_database_keeps_are_refused(value: object) -> None:
+    with pytest.raises(BadInput, match="count"):
+        Example.parse({"count": value})
+    assert Example.parse({"count": 2**63 - 1}).count == 2**63 - 1
