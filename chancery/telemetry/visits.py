@@ -36,14 +36,13 @@ class Incoming(Protocol):
 class Visit:
     """One request from its head to its answer. Whoever routes it fills in where it went."""
 
-    __slots__ = ("_incoming", "is_over", "mount_type", "request_id", "route", "started", "started_at")
+    __slots__ = ("_incoming", "is_over", "mount_type", "request_id", "route", "started")
 
     def __init__(self, request_id: str, incoming: Incoming) -> None:
         self.request_id = request_id
         self._incoming = incoming
         self.is_over = False
         self.started = perf_counter()
-        self.started_at = time()
         self.mount_type = UNROUTED
         self.route = UNROUTED
 
@@ -55,8 +54,9 @@ class Visit:
 
     def describe(self) -> dict[str, str]:
         """Return it as `sys/in-flight-req` shows it. Without the query: parameters may be secrets, paths are not."""
+        began = time() - (perf_counter() - self.started)
         return {
-            "start_time": rfc3339(datetime.fromtimestamp(self.started_at, UTC)),
+            "start_time": rfc3339(datetime.fromtimestamp(began, UTC)),
             "client_remote_address": self._incoming.remote or "",
             "request_path": self._incoming.raw_path.partition("?")[0],
             "request_method": self._incoming.method,
