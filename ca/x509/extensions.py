@@ -6,6 +6,7 @@ Nothing here is hot: `ca.x509.template` encodes these once per kind of certifica
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
 
 from asn1crypto import core, x509
 
@@ -30,8 +31,7 @@ class Extension:
         return der.extension(self.oid, self.critical, self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Subtrees:
+class Subtrees(NamedTuple):
     """One side of the name constraints. A leading dot in a DNS name or URI host means: subdomains only."""
 
     dns: tuple[str, ...] = ()
@@ -43,8 +43,7 @@ class Subtrees:
         return bool(self.dns or self.ips or self.emails or self.uris)
 
 
-@dataclass(frozen=True, slots=True)
-class NameConstraints:
+class NameConstraints(NamedTuple):
     """What a CA's certificates may be about (RFC 5280 4.2.1.10)."""
 
     permitted: Subtrees = Subtrees()
@@ -54,8 +53,7 @@ class NameConstraints:
         return bool(self.permitted or self.excluded)
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityUrls:
+class AuthorityUrls(NamedTuple):
     """Where relying parties find the issuer's certificate, CRLs and OCSP responders."""
 
     issuing_certificates: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
@@ -42,8 +41,7 @@ _CACHED_NAME: Final = 512
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class DistinguishedName:
+class DistinguishedName(NamedTuple):
     """A subject as Vault describes it. Values of one type share one RDN, except user ids, which have one each."""
 
     common_name: str = ""
@@ -68,6 +66,9 @@ class DistinguishedName:
 
     def encode(self) -> bytes:
         """Return the DER Name. Raises ValueError that names the field whose value X.509 cannot hold."""
+        return _encoded(self) if not self.user_ids and len(self.common_name) <= _CACHED_NAME else self._encode()
+
+    def _encode(self) -> bytes:
         parts = [_shared_rdn(field, values) for field in _SHARED if (values := getattr(self, field))]
         if self.common_name:
             parts.append(der.tlv(der.SET, _attribute("common_name", self.common_name)))
@@ -106,6 +107,12 @@ class DistinguishedName:
 def _parsed(name: bytes) -> DistinguishedName:
     """Read a name that may well come again: certificates are renewed under the same subject."""
     return DistinguishedName._parse(name)  # noqa: SLF001 - of this module
+
+
+@lru_cache(maxsize=4096)
+def _encoded(name: DistinguishedName) -> bytes:
+    """Write a name that may well be written again; other attributes than the common name come from the role."""
+    return name._encode()  # noqa: SLF001 - of this module
 
 
 def checked_value(field: str, value: str) -> str:

@@ -20,8 +20,7 @@ NO_URLS: Final = AuthorityUrls()
 _NO_OFFSET: Final = timedelta()
 
 
-@dataclass(frozen=True, slots=True)
-class IssuerIdentity:
+class IssuerIdentity(NamedTuple):
     """What a certificate or CRL says of its issuer: its Name exactly as encoded in its certificate, and its key."""
 
     name_der: bytes

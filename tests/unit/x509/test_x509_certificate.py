@@ -85,7 +85,7 @@ def test_a_root() -> None:
 
 def test_what_does_not_verify() -> None:
     child = issue(leaf_spec(), issuer(P256))
-    other_key, other_name = root(SignatureScheme.ECDSA_SHA384), replace(issuer(P256), name_der=b"\x30\x00")
+    other_key, other_name = root(SignatureScheme.ECDSA_SHA384), issuer(P256)._replace(name_der=b"\x30\x00")
     assert not verifies(child, other_key)
     assert not verifies(issue(leaf_spec(), other_name), root())
     assert not verifies(child[:-1] + bytes([child[-1] ^ 1]), root())
@@ -121,7 +121,7 @@ def test_malformed_extensions_are_named(value: Extension, message: str) -> None:
     spec = replace(
         leaf_spec(), sans=replace(leaf_spec().sans, dns=()), key_usages=frozenset(), extra_extensions=(value,)
     )
-    encoded = issue(spec, replace(issuer(P256), key_identifier=None))
+    encoded = issue(spec, issuer(P256)._replace(key_identifier=None))
     with pytest.raises(ValueError, match=message):
         ParsedCertificate.parse(encoded)
 
