@@ -1,5 +1,7 @@
 """What a host stands on: settings, storage, seal and tokens, before there is any namespace, mount or route."""
 
+import asyncio
+
 from chancery.auth.store import TokenStore
 from chancery.coherence import Coherence
 from chancery.kit.attempts import Attempts, OwnAttempts
@@ -17,7 +19,9 @@ from chancery.storage.database import database_at
 from chancery.storage.documents import DocumentStore
 from chancery.storage.migrate import migrate
 from chancery.storage.schema import HOST
+from chancery.telemetry.instruments import measure_cache, measure_commits, measure_seal
 from chancery.telemetry.service import Telemetry
+from chancery.telemetry.tracing import Tracing
 from chancery.workers.siblings import Siblings
 
 
@@ -41,9 +45,11 @@ class Foundation:
         self.telemetry = telemetry or Telemetry()
         self.libraries: tuple[KmsLibrary, ...] = settings.libraries()
         storage = settings.storage
-        self.database = database_at(
-            storage.url, pool_size=storage.pool_size, statement_timeout=storage.statement_timeout
-        )
+        self.tracing = Tracing(settings.telemetry.traces)
+        self.meter = self.tracing.meter(self.telemetry.meter)
+        database = database_at(storage.url, pool_size=storage.pool_size, statement_timeout=storage.statement_timeout)
+        database.on_batch = measure_commits(self.meter)
+        self.database = self.tracing.database(database)
         keepers = SealKeeperContext(lambda: self.libraries, self.attempts)
         self.keepers = open_keepers(settings.seal, settings.previous_seal, keepers)
         self.seal = SealService(self.database, clock, storage_type=self.database.storage_type, keepers=self.keepers)
@@ -58,6 +64,9 @@ class Foundation:
             default_ttl=settings.default_lease_ttl,
             max_ttl=settings.max_lease_ttl,
         )
+        measure_cache(self.meter, "documents", self.documents.cache_uses)
+        measure_cache(self.meter, "tokens", lambda: (self.tokens.hits, self.tokens.misses))
+        measure_seal(self.meter, lambda: self.seal.barrier.is_sealed)
         self.coherence = Coherence(self.database, self.documents, self.seal, max_staleness=storage.max_staleness)
         self.outgoing = OutgoingDoor(settings.outgoing.rules())
         self.services = OfferedServices()
@@ -73,6 +82,7 @@ class Foundation:
         """Close the database once everything accepted is durable."""
         await self.outgoing.close()
         await self.database.close()
+        await asyncio.to_thread(self.tracing.close)
 
     async def reload(self, settings: Settings) -> None:
         """Take over the PKCS#11 libraries that the settings name now."""

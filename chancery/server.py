@@ -134,10 +134,11 @@ def run_until_stopped(settings: Settings, reread: Reread | None, hooks: Hooks) -
         from chancery.workers.start import run_workers
 
         return run_workers(settings, reread, hooks)
-    host = Host(settings, Catalog.installed(), SystemClock())
 
     async def main() -> None:
-        await ServerProcess(settings, host, reread).run(hooks)
+        await ServerProcess(settings, Host(settings, catalog, SystemClock()), reread).run(hooks)
+
+    catalog = Catalog.installed()
 
     try:
         uvloop.run(main())

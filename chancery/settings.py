@@ -236,6 +236,16 @@ class Log(_Section):
     format: Literal["text", "json"] = "text"
 
 
+class TraceSettings(_Section):
+    """Where spans go. Needs the packages of the extra `otel`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    """OTLP over HTTP, such as http://localhost:4318/v1/traces."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the requests that are traced; what a client's `traceparent` says comes first."""
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] = "chancery"
+
+
 class TelemetrySettings(_Section):
     """What the server tells about its work, and to whom."""
 
@@ -243,6 +253,7 @@ class TelemetrySettings(_Section):
     """`sys/metrics` without a token, and while sealed."""
     unauthenticated_in_flight_requests_access: bool = False
     """`sys/in-flight-req` without a token, and while sealed."""
+    traces: TraceSettings | None = None
 
 
 class Settings(_Section):

@@ -16,7 +16,6 @@ from chancery.identity.engine import IdentityEngine
 from chancery.kit.engine import Engine, HostContext, Mount
 from chancery.kit.route import Route
 from chancery.namespaces.tenants import Tenant, Tenants
-from chancery.pipeline import Pipeline
 from chancery.policy.routes import PolicyRoutes
 from chancery.routing.mounts import MountKind, World
 from chancery.routing.router import Router
@@ -66,7 +65,7 @@ class Structure:
             open_in_flight=settings.telemetry.unauthenticated_in_flight_requests_access,
         )
         around = self.upkeep.around(Surroundings(logins=self._logins, audit=self.audit.trail))
-        self.pipeline = Pipeline(self.table, self.tenants, self._access, clock, around)
+        self.pipeline = base.tracing.pipeline(self.table, self.tenants, self._access, clock, around)
 
     def bootstrap(self) -> Router:
         """Return the routes below `sys/` that are served while sealed, if they need no token."""
@@ -174,5 +173,5 @@ class Structure:
             mounts=self.tenants,
             kms_libraries=lambda: self._base.libraries,
             attempts=self._base.attempts,
-            meter=self._base.telemetry.meter,
+            meter=self._base.meter,
         )
