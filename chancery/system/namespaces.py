@@ -40,7 +40,7 @@ class NamespaceRoutes:
                 read=endpoint(self.read, NamespacePath),
                 update=endpoint(self.write, WriteNamespace),
                 patch=endpoint(self.patch, WriteNamespace),
-                delete=endpoint(self.delete, NamespacePath),
+                delete=endpoint(self.delete, NamespacePath, responses=("status",)),
             ),
         ]
 
@@ -79,7 +79,7 @@ class NamespaceRoutes:
         if known is None:
             return Reply(warnings=["requested namespace does not exist"])
         await self._tenants.delete(known)
-        return None
+        return Reply({"status": "done"})  # the body is for OpenBao's command line, which deletes in the background
 
     def _find(self, path: str) -> Namespace:
         known = self._tenants.namespaces.get(f"{self._parent.path}{path.strip('/')}/")
