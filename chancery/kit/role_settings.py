@@ -67,6 +67,17 @@ def render_role(role: RoleSettings) -> dict[str, Any]:
     return shown | ({"alias_metadata": dict(role.alias_metadata)} if role.alias_metadata else {})
 
 
+def policies_of(role: RoleSettings) -> str:
+    """Return a role's policies as a login remembers them for its renewals."""
+    return ",".join(sorted(role.token_policies))
+
+
+def demand_same_policies(role: RoleSettings, renewal: Mapping[str, str]) -> None:
+    """Raise BadInput when a role gives other policies than at the login: a renewed token would keep the old ones."""
+    if policies_of(role) != renewal["policies"]:
+        raise BadInput("policies have changed, not renewing")
+
+
 def role_name(text: str) -> str:
     """Return the name of a role, in lower case. Raises BadInput for what cannot be one."""
     if _NAME.fullmatch(text) is None:

@@ -80,14 +80,17 @@ class RevocationList:
 
     name: str
     crl: x509.CertificateRevocationList
+    serials: frozenset[int]
+    """A set: looking through the list itself takes 14 ms at 100,000 entries."""
     is_fetched: bool
     _signers: dict[bytes, bool] = field(default_factory=dict)
     """Whether a key has signed it, by the key: looked at once for each."""
 
     @classmethod
     def of(cls, name: str, stored: StoredCrl) -> "RevocationList":
-        """Parse a stored list."""
-        return cls(name, x509.load_der_x509_crl(stored.der), bool(stored.url))
+        """Parse a stored list. Takes a second at 400,000 entries: not for the event loop."""
+        crl = x509.load_der_x509_crl(stored.der)
+        return cls(name, crl, frozenset(revoked.serial_number for revoked in crl), bool(stored.url))
 
     def is_of(self, certificate: x509.Certificate, issuer: x509.Certificate | None) -> bool:
         """Tell whether this is a list of a certificate's issuer; two keys of one name have two lists."""
@@ -102,7 +105,7 @@ class RevocationList:
 
     def demand_not_listed(self, certificate: x509.Certificate) -> None:
         """Raise CertificateRefused for a certificate on the list."""
-        if self.crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+        if certificate.serial_number in self.serials:
             raise CertificateRefused(f"it, or an authority above it, is revoked by the CRL {self.name}")
 
     def demand_reliable(self, issuer: x509.Certificate | None, now: datetime) -> None:

@@ -22,7 +22,7 @@ from chancery.kit.errors import BadInput, NotFound
 from chancery.kit.outgoing import outgoing_of
 from chancery.kit.params import NoParams, Params, Text
 from chancery.kit.request import Answer, Login, Reply, Request, listing
-from chancery.kit.role_settings import role_name
+from chancery.kit.role_settings import demand_same_policies, policies_of, role_name
 from chancery.kit.route import Route, endpoint
 from chancery.kit.storage import ABSENT, Document, Schema
 
@@ -126,8 +126,12 @@ class CertMethod:
 
     async def renew(self, renewal: Mapping[str, str], now: datetime) -> Login:
         """Vouch again for a certificate that the same role would let in today."""
+        role = await self._roles.get(renewal["name"])
+        if role is None:
+            raise BadInput("the role is gone, not renewing")
+        demand_same_policies(role.value, renewal)
         try:
-            return await self._vouch(Shown.remembered(renewal), [renewal["name"]], now)
+            return await self._vouch(Shown.remembered(renewal), [role.name], now)
         except CertificateRefused as refusal:
             _log.info("%s: a renewal was refused: %s", self._context.mount().path, refusal.reason)
             raise BadInput("the certificate would not be let in any more, not renewing") from None
@@ -181,7 +185,11 @@ class CertMethod:
         if rules.ocsp is not None:
             door = outgoing_of(self._context.services)
             await self._responders.demand_good(chain, sent, rules.ocsp, door, config.ocsp_cache_size)
-        renewal = {"name": rules.name, "certificates": shown.remember()}
+        renewal = {
+            "name": rules.name,
+            "certificates": shown.remember(),
+            "policies": policies_of(rules.role),
+        }
         return rules.login(holder, renewal, with_alias_metadata=config.enable_identity_alias_metadata)
 
     async def _first_fitting(

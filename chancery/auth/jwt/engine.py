@@ -17,7 +17,7 @@ from chancery.kit.errors import BadInput, NotFound, Unavailable
 from chancery.kit.outgoing import OutgoingFailed, outgoing_of
 from chancery.kit.params import NoParams, Params, Text
 from chancery.kit.request import Answer, Login, Reply, Request, listing
-from chancery.kit.role_settings import role_name
+from chancery.kit.role_settings import demand_same_policies, role_name
 from chancery.kit.route import Route, endpoint
 from chancery.kit.storage import ABSENT, Document, Schema
 from chancery.kit.token_settings import login_by
@@ -82,6 +82,7 @@ class JwtMethod:
         role = await self._roles.get(renewal["role"])
         if role is None:
             raise BadInput("the role is gone, not renewing")
+        demand_same_policies(role.value, renewal)
         alias = renewal["alias"]
         return login_by(role.value, alias=alias, display_name=alias, metadata={}, alias_metadata={}, renewal=renewal)
 
@@ -139,7 +140,9 @@ class JwtMethod:
         known = await self._roles.get(name)
         role = changed(known.value if known is not None else None, params)
         await self._roles.put(name, role, expected=known.version if known is not None else ABSENT)
-        return None
+        if not role.groups_claim:
+            return None
+        return Reply(warnings=["tokens must have the groups_claim, but groups give no policies: they are not served"])
 
     async def delete(self, _request: Request, params: NamedRole) -> Answer:
         """Delete a role; its tokens stay until they expire, but cannot be renewed."""

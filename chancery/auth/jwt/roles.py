@@ -12,7 +12,7 @@ from chancery.auth.jwt.times import Leeways, demand_valid_at
 from chancery.kit.errors import BadInput, Problem
 from chancery.kit.params import CommaList, Duration, KeyValue, LaxBool, Params, Text
 from chancery.kit.request import Login
-from chancery.kit.role_settings import RoleParams, RoleSettings, render_role, role_changes
+from chancery.kit.role_settings import RoleParams, RoleSettings, policies_of, render_role, role_changes
 from chancery.kit.token_settings import demand_consistent, login_by
 
 _RESERVED_METADATA: Final = frozenset({"role"})
@@ -179,7 +179,7 @@ def vouch(name: str, role: Role, claims: Mapping[str, Any], now: float) -> Login
         display_name=alias,
         metadata={"role": name} | metadata,
         alias_metadata={**role.alias_metadata, "role": name, **metadata},
-        renewal={"role": name, "alias": alias},
+        renewal={"role": name, "alias": alias, "policies": policies_of(role)},
     )
 
 

@@ -21,7 +21,7 @@ from chancery.kit.errors import BadInput, Denied, NotFound, Unavailable
 from chancery.kit.outgoing import OutgoingFailed, outgoing_of
 from chancery.kit.params import NoParams, Params, Text
 from chancery.kit.request import Answer, Login, Reply, Request, listing
-from chancery.kit.role_settings import role_name
+from chancery.kit.role_settings import demand_same_policies, role_name
 from chancery.kit.route import Route, endpoint
 from chancery.kit.storage import ABSENT, Schema
 from chancery.kit.token_settings import login_by
@@ -80,6 +80,7 @@ class KubernetesMethod:
         role = await self._roles.get(renewal["role"])
         if role is None:
             raise BadInput("the role is gone, not renewing")
+        demand_same_policies(role.value, renewal)
         alias, display_name = renewal["alias"], renewal["display_name"]
         return login_by(
             role.value, alias=alias, display_name=display_name, metadata={}, alias_metadata={}, renewal=renewal

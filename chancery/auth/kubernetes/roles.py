@@ -11,7 +11,7 @@ from chancery.auth.kubernetes.selectors import parse_selector
 from chancery.kit.errors import BadInput, Problem
 from chancery.kit.params import CommaList, Params, Text
 from chancery.kit.request import Login
-from chancery.kit.role_settings import RoleParams, RoleSettings, render_role, role_changes
+from chancery.kit.role_settings import RoleParams, RoleSettings, policies_of, render_role, role_changes
 from chancery.kit.token_settings import demand_consistent, login_by
 
 
@@ -109,5 +109,5 @@ def login_of(name: str, role: Role, account: ServiceAccount, annotations: Mappin
         display_name=display_name,
         metadata=metadata,
         alias_metadata={**annotations, **role.alias_metadata, **metadata},
-        renewal={"role": name, "alias": alias, "display_name": display_name},
+        renewal={"role": name, "alias": alias, "display_name": display_name, "policies": policies_of(role)},
     )

@@ -189,7 +189,7 @@ async def test_renewal_looks_at_the_certificate_again(world: World) -> None:
 
 
 async def test_renewal_ends_with_the_certificate(world: World) -> None:
-    renewal = {"name": "web", "certificates": LEAF.der.hex()}
+    renewal = {"name": "web", "certificates": LEAF.der.hex(), "policies": "web"}
     now = datetime.now(UTC)
     assert (await world.method().renew(renewal, now)).alias == "web"
     with pytest.raises(BadInput, match="would not be let in any more"):

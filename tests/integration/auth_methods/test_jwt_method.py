@@ -116,6 +116,9 @@ async def test_renewal_asks_whether_the_role_is_still_there(world: HostWorld) ->
     token = (await _login(world, mint.token(claims())))[1]["auth"]["client_token"]
     status, body = await world.call("POST", "auth/token/renew-self", {"increment": "15m"}, token=token)
     assert (status, body["auth"]["lease_duration"]) == (200, 900)
+    await world.call("POST", "auth/jwt/role/app", {"token_policies": "less"})
+    status, body = await world.call("POST", "auth/token/renew-self", {}, token=token)
+    assert (status, body["errors"]) == (400, ["policies have changed, not renewing"])
     await world.call("DELETE", "auth/jwt/role/app")
     status, body = await world.call("POST", "auth/token/renew-self", {}, token=token)
     assert (status, body["errors"]) == (400, ["the role is gone, not renewing"])
