@@ -175,7 +175,6 @@ class Crew:
             try:
                 await process.login(self._address.login(reinitialise=reinitialise), allowance)
             except Failure as failure:
-                self._measures.failed(failure)
                 if failure.fault is Fault.PIN:
                     self._refused_as = turn.refused(failure.text)
                 return failure

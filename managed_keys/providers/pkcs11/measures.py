@@ -1,17 +1,30 @@
 """What is counted of tokens: how much waits, how many processes are there, and what went wrong by Cryptoki's name."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from chancery.kit.metrics import Meter
 from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.ckr import meaning
 from managed_keys.providers.pkcs11.messages import Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one pool has to do: requests that wait, requests that processes are working on, processes."""
+
+    waiting: int
+    working: int
+    processes: int
+
+
 class TokenMeasures:
-    """The series of one token. Several entries with PINs of their own add up in one token."""
+    """The series of one token."""
 
     def __init__(self, meter: Meter, address: TokenAddress) -> None:
         self._meter = meter
-        self._labels = {"library": address.library.name, "token": address.token_label or f"slot {address.slot}"}
+        self.token = (address.library.name, address.token_label or f"slot {address.slot}")
+        self._labels = dict(zip(("library", "token"), self.token, strict=True))
         self._waiting = meter.gauge(
             "chancery_signer_queue_depth", "Requests to a token that no signer process has begun.", **self._labels
         )
@@ -22,11 +35,11 @@ class TokenMeasures:
             "chancery_signer_processes", "Signer processes that are logged in to a token.", **self._labels
         )
 
-    def show(self, waiting: int, working: int, processes: int) -> None:
-        """Say how it is now."""
-        self._waiting.set(waiting)
-        self._working.set(working)
-        self._processes.set(processes)
+    def show(self, loads: Sequence[Load]) -> None:
+        """Say how it is now, all pools of the token together."""
+        self._waiting.set(sum(load.waiting for load in loads))
+        self._working.set(sum(load.working for load in loads))
+        self._processes.set(sum(load.processes for load in loads))
 
     def failed(self, failure: Failure) -> None:
         """Count a failure, those included that trying again made good."""

@@ -16,7 +16,7 @@ from managed_keys.keys import SignatureScheme
 from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.ckr import Fault, Remedy
 from managed_keys.providers.pkcs11.crew import Crew
-from managed_keys.providers.pkcs11.measures import TokenMeasures
+from managed_keys.providers.pkcs11.measures import Load, TokenMeasures
 from managed_keys.providers.pkcs11.messages import (
     MAX_MESSAGE,
     Failure,
@@ -53,8 +53,8 @@ class SignerPool:
         self.closed = False
         self.users: set[object] = set()
         """Who needs this pool; kept by the backend, which closes it when nobody does."""
-        self._measures = TokenMeasures(meter or Unmetered(), address)
-        self.crew = Crew(address, size, self, attempts or OwnAttempts(), self._measures)
+        self.measures = TokenMeasures(meter or Unmetered(), address)
+        self.crew = Crew(address, size, self, attempts or OwnAttempts(), self.measures)
         self._loop = asyncio.get_running_loop()
         self._timeout = address.library.timeout
         self._waiting: deque[Call] = deque()
@@ -97,10 +97,13 @@ class SignerPool:
         for process in self.crew.processes:
             process.forget(number, frame)
 
-    def measure(self) -> None:
-        """Bring the gauges up to date."""
-        working = sum(process.load for process in self.crew.processes)
-        self._measures.show(len(self._waiting) + len(self._control), working, len(self.crew.ready))
+    def load(self) -> Load:
+        """Return how much there is to do, and how many do it."""
+        return Load(
+            waiting=len(self._waiting) + len(self._control),
+            working=sum(process.load for process in self.crew.processes),
+            processes=len(self.crew.ready),
+        )
 
     async def aclose(self) -> None:
         """Fail what waits, end every process, return when they are gone."""
@@ -111,7 +114,6 @@ class SignerPool:
             self._timer.cancel()
         self.unmanned(Failure(Fault.AWAY, _CLOSED))
         await self.crew.dismiss(_CLOSED)
-        self.measure()
 
     def _submit(self, queue: deque[Call], call: Call) -> None:
         crew = self.crew
@@ -169,7 +171,7 @@ class SignerPool:
 
     def failed(self, process: SignerProcess, call: Call, failure: Failure) -> None:
         """Recover if the failure says how, and ask once more; otherwise tell who waits (Owner)."""
-        self._measures.failed(failure)
+        self.measures.failed(failure)
         if failure.remedy >= Remedy.REOPEN and process.alive:
             if call.repeats:  # what fails in a new session too is the key's own trouble, and not worth another
                 self.crew.suspend(process, failure.remedy)

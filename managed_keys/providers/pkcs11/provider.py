@@ -16,6 +16,7 @@ from managed_keys.provider import Backend, BackendKey, KeyHandle, ProviderContex
 from managed_keys.providers.pkcs11 import mechanisms
 from managed_keys.providers.pkcs11.address import TokenAddress
 from managed_keys.providers.pkcs11.ckr import Fault
+from managed_keys.providers.pkcs11.measures import TokenMeasures
 from managed_keys.providers.pkcs11.messages import Failure, Find, FoundKey, Generate, Introduce
 from managed_keys.providers.pkcs11.parameters import Pkcs11Parameters
 from managed_keys.providers.pkcs11.pool import SignerPool
@@ -170,13 +171,17 @@ class Pkcs11Backend:
         self._context = context
         self._pools: dict[TokenAddress, SignerPool] = {}
         self._numbers = itertools.count(1)
+        self._measures: dict[tuple[str, str], TokenMeasures] = {}
         context.meter.before_reading(self._measure)
         self.term = 1
         """Grows at each seal: connections of an earlier term start no process, whoever still holds them."""
 
     def _measure(self) -> None:
+        """Show the load of each token, whose pools are one for each PIN. A token without pools has none."""
         for pool in self._pools.values():
-            pool.measure()
+            self._measures.setdefault(pool.measures.token, pool.measures)
+        for token, measures in self._measures.items():
+            measures.show([pool.load() for pool in self._pools.values() if pool.measures.token == token])
 
     def next_number(self) -> int:
         """Return a number for a key that no other key has."""

@@ -36,6 +36,16 @@ def _statuses(server: ConfiguredServer, path: str, connections: int = 20) -> set
     return statuses
 
 
+def _await_replacement(server: ConfiguredServer, dead: int) -> None:
+    server.running().wait_until(
+        lambda: dead not in worker_pids(server) and len(worker_pids(server)) == 2, what="with a replacement"
+    )
+
+
+def _await_count(server: ConfiguredServer, answered: list[int], wanted: int) -> None:
+    server.running().wait_until(lambda: answered[0] > wanted, what="answering on")
+
+
 def test_unsealing_and_sealing_concern_every_worker_at_once(server: ConfiguredServer) -> None:
     assert _statuses(server, "sys/health") == {200}
     with server.client() as client:
@@ -112,10 +122,7 @@ def test_the_last_worker_unseals_its_replacements_one_after_the_other(server: Co
     for _ in range(3):
         for pid in worker_pids(server):
             os.kill(pid, signal.SIGKILL)
-            server.running().wait_until(
-                lambda dead=pid: dead not in worker_pids(server) and len(worker_pids(server)) == 2,  # type: ignore[misc]
-                what="with a replacement",
-            )
+            _await_replacement(server, pid)
             with client_of_each(server, 2):
                 assert _statuses(server, "sys/mounts", 10) == {200}
 
@@ -139,9 +146,9 @@ def test_requests_go_on_while_workers_are_killed(server: ConfiguredServer) -> No
         thread.start()
     try:
         for _ in range(4):
-            before = answered[0]
+            wanted = answered[0] + 100
             os.kill(worker_pids(server)[0], signal.SIGKILL)
-            server.running().wait_until(lambda before=before: answered[0] > before + 100, what="answering on")  # type: ignore[misc]
+            _await_count(server, answered, wanted)
             with client_of_each(server, 2):
                 pass
     finally:

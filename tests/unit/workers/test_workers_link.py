@@ -17,11 +17,9 @@ async def _nothing(_topic: Topic, _body: bytes) -> bytes:
 async def _linked(answering: Answering, gone: list[str] | None = None) -> tuple[Link, Link]:
     ours, theirs = pair()
     told = gone if gone is not None else []
-    return tuple(  # type: ignore[return-value]
-        await asyncio.gather(
-            Link.over(ours, os.getpid(), _nothing, lambda: told.append("ours")),
-            Link.over(theirs, os.getpid(), answering, lambda: told.append("theirs")),
-        )
+    return await asyncio.gather(
+        Link.over(ours, os.getpid(), _nothing, lambda: told.append("ours")),
+        Link.over(theirs, os.getpid(), answering, lambda: told.append("theirs")),
     )
 
 
