@@ -83,7 +83,7 @@ class Access:
             return True
         entry = await self._tokens.lookup(request.token, request.now) if request.token else None
         namespace = self._tenants.namespaces.by_id(mount.namespace_id)
-        if entry is None or namespace is None:
+        if entry is None or namespace is None or not permitted_from(entry, request.remote_address):
             return False
         try:
             acl, prefix = await self.scoped(entry, namespace)
