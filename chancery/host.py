@@ -7,6 +7,7 @@ closed -> (open) -> sealed -> (unseal) -> serving -> (seal) -> sealed -> (close)
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -86,8 +87,11 @@ class Host:
         self._auto_unseal.hurry()
 
     def status(self) -> SealStatus:
-        """Return the state of the seal."""
-        return self._seal.status()
+        """Return the state of the seal; sealed until everything behind it is open."""
+        status = self._seal.status()
+        if self._serving or status.sealed:
+            return status
+        return replace(status, sealed=True, cluster_name="", cluster_id="")
 
     async def initialize(self, shares: int, threshold: int, *, root_token: str = "") -> tuple[list[bytes], str]:
         """Create the barrier and the first root token. Returns the unseal shares and the token; ends sealed."""
@@ -109,7 +113,7 @@ class Host:
         status = await self._seal.unseal(share, migrate=migrate)
         if not status.sealed:
             await self._serve_unsealed()
-        return status
+        return self.status()
 
     def unseal_when_possible(self) -> None:
         """Begin to ask the keeper of the root key, if there is one; `status` tells what comes of it."""

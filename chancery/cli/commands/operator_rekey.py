@@ -161,7 +161,7 @@ def _read_keys(files: str) -> list[Json] | None:
 
 def _cancel(dialect: _Dialect, session: Session, path: str, nonce: str) -> None:
     with failing_as(f"Error canceling {dialect.noun}"):
-        session.client.require(Call("DELETE", path, body={"nonce": nonce} if nonce else None, wraps=False))
+        session.client.require(Call("DELETE", path, query=(("nonce", nonce),) if nonce else (), wraps=False))
     session.output.line(f"Success! Canceled {dialect.verb} (if it was started)")
 
 

@@ -57,7 +57,7 @@ def generate_root_command(
         _decode(session, decode, otp)
     elif cancel:
         with failing_as("Error canceling root token generation"):
-            session.client.require(Call("DELETE", _ATTEMPT, body={"nonce": nonce} if nonce else None, wraps=False))
+            session.client.require(Call("DELETE", _ATTEMPT, query=(("nonce", nonce),) if nonce else (), wraps=False))
         session.output.line("Success! Root token generation canceled (if it was started)")
     elif init:
         _begin(session, otp, pgp_key)
