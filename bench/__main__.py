@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import auditing, machine, nodes, scenarios, starting
+from bench import auditing, machine, nodes, scenarios, starting, workers
 from bench.contenders import open_all
 from bench.measure import Effort, measure
 
@@ -33,6 +33,8 @@ def main() -> None:
             auditing.compare(Path(directory), options.concurrency, effort, lambda line: print(line, flush=True))
         if "nodes" in options.scenario:
             nodes.compare(scenarios.sign(tuple(options.concurrency)), Path(directory), effort, print)
+        if "workers" in options.scenario:
+            workers.compare(scenarios.sign(tuple(options.concurrency)), Path(directory), effort, print)
         contenders = open_all(stack, options.contender, Path(directory)) if chosen else []
         for scenario in chosen:
             measure(scenario, contenders, effort, lambda line: print(line, flush=True))
@@ -47,7 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--scenario",
         nargs="+",
-        choices=["start", "audit", "nodes", *LOADS],
+        choices=["start", "audit", "nodes", "workers", *LOADS],
         default=["start", "sign", "audit", "nodes"],
     )
     parser.add_argument("--contender", nargs="+", choices=["ours", "peer"], default=["ours", "peer"])

@@ -199,7 +199,7 @@ def test_metrics_and_requests_in_flight_are_those_of_all_workers(server: Configu
                 client.request("GET", "sys/policies/acl/absent")
         for client in clients:
             samples = client.read("sys/metrics").body["Samples"]
-            (absent,) = (sample for sample in samples if sample["Labels"]["route"] == "policies/acl/{name...}")
+            (absent,) = (sample for sample in samples if sample["Labels"].get("route") == "policies/acl/{name...}")
             assert absent["Count"] == 20
 
 
@@ -229,3 +229,34 @@ def test_a_server_that_cannot_start_says_why_once(tmp_path: Path) -> None:
     finally:
         if child is not None:
             child.sweep()
+
+
+def test_a_wrong_pin_is_tried_once_by_all_workers_together_and_once_more_each_time_it_is_written(
+    server: ConfiguredServer,
+) -> None:
+    with client_of_each(server, 2) as clients:
+
+        def write(pin: str) -> None:
+            clients[0].write(
+                "sys/managed-keys/pkcs11/k",
+                library=server.hsm.library.name,
+                token_label=server.hsm.label,
+                pin=pin,
+                key_label="k",
+                mechanism="0x1041",
+                curve="P256",
+                allow_generate_key=True,
+            )
+
+        for attempts in (1, 2):
+            write("0000")
+            for client in [*clients, *clients]:
+                answer = client.request("POST", "sys/managed-keys/pkcs11/k/test/sign")
+                assert "CKR_PIN_INCORRECT" in answer.errors[0]
+            counters = clients[1].read("sys/metrics").body["Counters"]
+            assert [each["Count"] for each in counters if each["Labels"].get("code") == "CKR_PIN_INCORRECT"] == [
+                attempts
+            ]
+        write(server.hsm.pin)
+        for client in clients:
+            client.write("sys/managed-keys/pkcs11/k/test/sign")
