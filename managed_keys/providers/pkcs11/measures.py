@@ -23,8 +23,8 @@ class TokenMeasures:
 
     def __init__(self, meter: Meter, address: TokenAddress) -> None:
         self._meter = meter
-        self.token = (address.library.name, address.token_label or f"slot {address.slot}")
-        self._labels = dict(zip(("library", "token"), self.token, strict=True))
+        self.place = (address.library.name, address.token_label or f"slot {address.slot}")
+        self._labels = dict(zip(("library", "token"), self.place, strict=True))
         self._waiting = meter.gauge(
             "chancery_signer_queue_depth", "Requests to a token that no signer process has begun.", **self._labels
         )

@@ -179,9 +179,9 @@ class Pkcs11Backend:
     def _measure(self) -> None:
         """Show the load of each token, whose pools are one for each PIN. A token without pools has none."""
         for pool in self._pools.values():
-            self._measures.setdefault(pool.measures.token, pool.measures)
-        for token, measures in self._measures.items():
-            measures.show([pool.load() for pool in self._pools.values() if pool.measures.token == token])
+            self._measures.setdefault(pool.measures.place, pool.measures)
+        for place, measures in self._measures.items():
+            measures.show([pool.load() for pool in self._pools.values() if pool.measures.place == place])
 
     def next_number(self) -> int:
         """Return a number for a key that no other key has."""
