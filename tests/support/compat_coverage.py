@@ -111,6 +111,12 @@ def known_missing() -> Missing:
     return missing
 
 
+def grown(missing: Missing, known: Missing) -> set[str]:
+    """Return what was served and is missing now. Parts of an operation that was missing as a whole are no news."""
+    absent = {operation for kinds in known.values() for operation in kinds["operations"]}
+    return {entry for entry in flat(missing) - flat(known) if entry.split(": ")[1] not in absent}
+
+
 def flat(missing: Missing) -> set[str]:
     """Return every entry of a list, with its group and kind."""
     return {f"{group} {kind}: {name}" for group, kinds in missing.items() for kind in kinds for name in kinds[kind]}
@@ -160,9 +166,9 @@ def _group(path: str) -> str:
 def _write() -> int:
     with tempfile.TemporaryDirectory() as directory:
         missing = asyncio.run(compare(Path(directory))).missing()
-    grown = flat(missing) - flat(known_missing()) if NOT_SERVED.exists() else set()
-    if grown:
-        sys.stderr.write("\n  ".join(["no longer served:", *sorted(grown)]) + "\n")
+    lost = grown(missing, known_missing()) if NOT_SERVED.exists() else set()
+    if lost:
+        sys.stderr.write("\n  ".join(["no longer served:", *sorted(lost)]) + "\n")
         return 1
     NOT_SERVED.write_text(json.dumps(missing, indent=1) + "\n")
     return 0
