@@ -41,11 +41,10 @@ def shares_text(answer: Answer, status: Answer) -> str:
     return "\n".join(lines)
 
 
-def show_status(session: Session, answer: Answer) -> None:
+def show_status(session: Session, answer: Answer, *, verification: bool = False) -> None:
     """Print where an attempt, or its verification, stands."""
-    is_verification = "verification_required" not in answer
-    document = answer if is_verification else _ORDER | answer
-    rows = _verification_rows(answer) if is_verification else _progress_rows(document)
+    document = answer if verification else _ORDER | answer
+    rows = _verification_rows(answer) if verification else _progress_rows(document)
     session.output.document(document, lambda: key_values(rows))
 
 

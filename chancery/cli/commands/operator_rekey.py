@@ -102,7 +102,7 @@ def _run(
     elif status:
         with failing_as(f"Error reading {dialect.noun} status"):
             answer = ask(session, "GET", f"{root}/{'verify' if verify else 'init'}")
-        show_status(session, answer)
+        show_status(session, answer, verification=verify)
     elif backup_retrieve:
         with failing_as(f"Error retrieving {dialect.noun} backed up keys"):
             session.show(session.client.secret(Call("GET", dialect.backup(target))))
@@ -177,7 +177,7 @@ def _enter(
         body: Json = {"key": share, "nonce": chosen}
         answer = ask(session, "PUT", f"{root}/{'verify' if verify else 'update'}", body)
     if not answer.get("complete"):
-        show_status(session, answer)
+        show_status(session, answer, verification=verify)
     elif verify:
         session.output.document(
             answer, lambda: f"The {dialect.noun} is verified and complete: from now on the new shares count."
@@ -199,6 +199,7 @@ def _show_shares(session: Session, answer: Answer, status: Answer) -> None:
                 "n": status.get("n"),
                 "progress": 0,
             },
+            verification=True,
         )
 
 
