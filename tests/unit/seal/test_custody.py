@@ -15,12 +15,12 @@ from chancery.seal.service import SealService
 from chancery.storage.database import HostDatabase
 from chancery.storage.schema import META
 from tests.support.seal_keeper import CrashingDatabase, FakeKeeper, service_of, unsealed
-from tests.support.storage_open import count, prepare, sqlite_backend
+from tests.support.storage_open import BACKENDS, count, prepare
 
 
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[HostDatabase]:
-    async with sqlite_backend(tmp_path) as opened:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[HostDatabase]:
+    async with BACKENDS[request.param](tmp_path) as opened:
         await prepare(opened)
         yield opened
 
