@@ -56,6 +56,7 @@ class Foundation:
         self.documents = DocumentStore(self.database, self.seal.barrier)
         if siblings is not None:
             self.documents.on_commit.append(siblings.changes.announce)
+            self.seal.on_changed = siblings.changes.announce
         self.tokens = TokenStore(
             self.database,
             self.documents.scope("token/store"),

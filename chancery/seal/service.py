@@ -78,6 +78,8 @@ class SealService:
         self._root_key: bytearray | None = None
         self._unseal_error = ""
         self._sealings: list[Callable[[], None]] = []
+        self.on_changed: Callable[[], None] = lambda: None
+        """Called once a change of keyring or root key is durable, for the workers beside this one to follow."""
         self.on_lost: Callable[[], None] = lambda: None
         """Called when this process had to seal itself, because it could not follow what another one did to the seal."""
 
@@ -243,6 +245,7 @@ class SealService:
         after = wrap(root_key, rotated, _KEYRING)
         wipe(plain, rotated)
         await self._database.write(lambda at: records.replace_keyring(at, before.keyring, after))
+        self.on_changed()
         self._follow(keyring, replace(before, keyring=after))
         return keyring.active.number
 
@@ -354,6 +357,7 @@ class SealService:
             record = await wrapping(successor)
             after = SealState(record, records.stored(record), wrapped, bequest)
             await self._database.write(lambda at: records.replace_state(at, before, after))
+            self.on_changed()
         except BaseException:
             wipe(successor)
             raise

@@ -260,3 +260,12 @@ def test_a_wrong_pin_is_tried_once_by_all_workers_together_and_once_more_each_ti
         write(server.hsm.pin)
         for client in clients:
             client.write("sys/managed-keys/pkcs11/k/test/sign")
+
+
+def test_what_one_worker_seals_under_a_new_key_every_other_opens_at_once(server: ConfiguredServer) -> None:
+    with client_of_each(server, 2) as clients:
+        for number in range(20):
+            one, other = clients if number % 2 else clients[::-1]
+            one.write("sys/rotate")
+            one.write(f"sys/policies/acl/rotated-{number}", policy=READER.format("read"))
+            assert other.read(f"sys/policies/acl/rotated-{number}").status == 200
