@@ -20,7 +20,7 @@ _STATUS_ORDER: dict[str, Json] = {
     "migration": False,
 }
 _OPTIONAL = ("cluster_name", "cluster_id")
-_LATER: dict[str, Json] = {"recovery_seal": False, "storage_type": "", "build_date": ""}
+_LATER: dict[str, Json] = {"storage_type": "", "build_date": ""}
 _LEADER_FIELDS = ("is_self", "active_time", "leader_address", "leader_cluster_address", "performance_standby")
 
 Status = dict[str, Json]
@@ -40,6 +40,8 @@ def status_document(status: Status, leader: Status | None) -> Status:
     """Return what JSON and YAML show: known fields in their usual order, then whatever else the server said."""
     document = {name: status.get(name, default) for name, default in _STATUS_ORDER.items()}
     document |= {name: status[name] for name in _OPTIONAL if status.get(name)}
+    document["recovery_seal"] = status.get("recovery_seal", False)
+    document |= {name: status[name] for name in ("recovery_seal_type",) if status.get(name)}
     document |= {name: status.get(name, default) for name, default in _LATER.items()}
     document |= {name: value for name, value in status.items() if name not in {*document, *_OPTIONAL}}
     document["ha_enabled"] = bool(leader and leader.get("ha_enabled"))
@@ -55,8 +57,13 @@ def status_table(status: Status, leader: Status | None) -> str:
         return render(status.get(name, default))
 
     recovery = "Recovery " if status.get("recovery_seal") else ""
+    types: list[Row] = [("Seal Type", text("type")), ("Recovery Seal Type", text("recovery_seal_type"))]
+    if not recovery:
+        types.pop()
+    elif not status.get("recovery_seal_type"):  # older servers tell one type
+        types = [("Recovery Seal Type", text("type"))]
     rows: list[Row] = [
-        ("Recovery Seal Type" if recovery else "Seal Type", text("type")),
+        *types,
         ("Initialized", text("initialized", default=False)),
         ("Sealed", text("sealed", default=False)),
         (f"Total {recovery}Shares", text("n", 0)),
@@ -66,6 +73,8 @@ def status_table(status: Status, leader: Status | None) -> str:
         rows += [("Unseal Progress", f"{text('progress', 0)}/{text('t', 0)}"), ("Unseal Nonce", text("nonce"))]
     if status.get("migration"):
         rows.append(("Seal Migration in Progress", "true"))
+    if status.get("unseal_error"):
+        rows.append(("Unseal Error", text("unseal_error")))
     optional = {
         "Version": "version",
         "Commit Date": "commit_date",

@@ -73,6 +73,12 @@ def test_it_comes_back_by_itself_after_any_end(server: KeptServer) -> None:
     }  # fmt: skip
 
 
+def test_both_command_lines_show_the_same_seal(server: KeptServer) -> None:
+    for line in (["status"], ["status", "-format=json"]):
+        ours, peer = (run(line, {"BAO_ADDR": server.address}) for run in (run_ours, run_bao))
+        assert ours == peer
+
+
 def test_the_pin_is_nowhere_to_be_seen(server: KeptServer) -> None:
     shown = server.log.read_bytes()
     for pid in process_tree(server.pid):
