@@ -136,7 +136,11 @@ class MountService:
             await self._records.put(mount.path, MountRecord(mount=mount), expected=ABSENT)
         except DocumentMoved:
             raise BadInput(f"path is already in use at {kind.bare(mount.path)}") from None
-        await self._open(mount, version=1)
+        try:
+            await self._open(mount, version=1)
+        except Exception:
+            await self._records.delete(mount.path)  # nobody was told that it is there
+            raise
 
     async def tune(self, path: str, config: MountConfig, description: str, options: Mapping[str, str]) -> None:
         """Replace the tunable part of a mount. Raises BadInput for built-in mounts."""
@@ -200,11 +204,15 @@ class MountService:
             await self._records.delete(document.name, expected=document.version)
 
     async def _open_if_known(self, document: Document[MountRecord]) -> None:
+        """Open a recorded mount. One that cannot be opened stays closed, and keeps nothing else from opening."""
         mount = document.value.mount
-        if mount.type in self._world.types(document.name):
-            await self._open(mount, document.version)
-        else:
+        if mount.type not in self._world.types(document.name):
             _log.error("mount %s: no installed engine has its type %s", document.name, mount.type)
+            return
+        try:
+            await self._open(mount, document.version)
+        except Exception:  # noqa: BLE001 - whatever it is, it is that mount's; the log has it
+            _log.exception("mount %s cannot be opened and is not served", document.name)
 
     async def _open(self, mount: Mount, version: int) -> None:
         engine, cell = self._build(mount)
