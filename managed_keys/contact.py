@@ -62,8 +62,11 @@ class Contact:
     ) -> tuple[Document[KeyEntry], KeyHandle]:
         generator = self._generator(entry, provider)
         planned, new = generator.plan()
-        claimed = await self._claim(namespace_id, entry, planned)
-        handle = await generator.generate(claimed.external_id, new)
+        document = await self._claim(namespace_id, entry, planned)
+        if document.value.pinned is not None:
+            return await self._find_pinned(namespace_id, document, document.value.pinned, provider)
+        assert document.value.intent is not None, "claimed, unless it is pinned"
+        handle = await generator.generate(document.value.intent.external_id, new)
         return await self._pin(namespace_id, entry, handle, generated=True)
 
     def _generator(self, entry: KeyEntry, provider: KeyProvider) -> KeyGenerator:
@@ -75,11 +78,16 @@ class Contact:
             raise BackendRefused(f'managed key "{entry.name}": keys of type {entry.type} cannot be generated here')
         return provider.generator
 
-    async def _claim(self, namespace_id: str, entry: KeyEntry, planned: str) -> Intent:
-        """Store the intent, or take over one left behind. Raises Unavailable while another process is at work."""
+    async def _claim(self, namespace_id: str, entry: KeyEntry, planned: str) -> Document[KeyEntry]:
+        """Store the intent, or take over one left behind; leave an entry alone that another process pinned meanwhile.
+
+        Raises Unavailable while another process is at work.
+        """
         now = self._clock.now().timestamp()
 
-        def claim(current: KeyEntry) -> KeyEntry:
+        def claim(current: KeyEntry) -> KeyEntry | None:
+            if current.pinned is not None:
+                return None
             before = current.intent
             if before is not None and before.owner != self._owner and before.expires > now:
                 raise Unavailable(
@@ -90,9 +98,7 @@ class Contact:
             intent = Intent(external_id=external_id, owner=self._owner, expires=now + INTENT_LIFETIME)
             return current.model_copy(update={"intent": intent})
 
-        document = await self._catalogue.change(namespace_id, entry.uuid, claim)
-        assert document.value.intent is not None
-        return document.value.intent
+        return await self._catalogue.change(namespace_id, entry.uuid, claim)
 
     async def _pin(
         self, namespace_id: str, entry: KeyEntry, handle: KeyHandle, *, generated: bool
