@@ -108,7 +108,8 @@ LENIENT = {("mapped", "bound claims that fit"), ("mapped", "another number"), ("
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_claims_let_in_alike(pair: Pair, role: str) -> None:
-    assert (await pair.both("POST", f"auth/jwt/role/{role}", ROLE | ROLES[role]))[:2] in {(204, 204), (204, 200), (200, 204)}
+    written = (await pair.both("POST", f"auth/jwt/role/{role}", ROLE | ROLES[role]))[:2]
+    assert written in {(204, 204), (204, 200), (200, 204)}
     differences = set()
     for name, changes in CLAIMS.items():
         claims = {claim: value for claim, value in (GOOD | changes).items() if value is not None}
