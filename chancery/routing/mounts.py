@@ -3,6 +3,7 @@
 Disabling is intent, act, result: the record is marked first, so a crash half-way is finished at the next start.
 """
 
+import asyncio
 import logging
 import secrets
 import uuid
@@ -193,7 +194,7 @@ class MountService:
     async def _finish_disable(self, document: Document[MountRecord]) -> None:
         mount = document.value.mount
         mounted = self._table.remove(mount.namespace_id, mount.path)
-        engine = mounted.engine if mounted is not None else self._build(mount)[0]
+        engine = mounted.engine if mounted is not None else (await self._build(mount))[0]
         if mounted is not None:
             await engine.stop()
         if self._world.before_erase is not None:
@@ -215,7 +216,7 @@ class MountService:
             _log.exception("mount %s cannot be opened and is not served", document.name)
 
     async def _open(self, mount: Mount, version: int) -> None:
-        engine, cell = self._build(mount)
+        engine, cell = await self._build(mount)
         mounted = Mounted(mount, engine, Router(engine.routes()), version)
         cell.append(mounted)
         await engine.start()
@@ -225,7 +226,7 @@ class MountService:
         else:  # whoever enabled it and whoever followed the record met here
             await engine.stop()
 
-    def _build(self, mount: Mount) -> tuple[Engine, list[Mounted]]:
+    async def _build(self, mount: Mount) -> tuple[Engine, list[Mounted]]:
         cell: list[Mounted] = []
         world = self._world
 
@@ -245,7 +246,8 @@ class MountService:
             max_lease_ttl=world.max_lease_ttl,
             lockouts=locks,
         )
-        return world.types(mount.path)[mount.type].open(context), cell
+        engine_type = await asyncio.to_thread(world.types(mount.path).__getitem__, mount.type)  # may have to import it
+        return engine_type.open(context), cell
 
 
 def new_identity(mount_type: str, kind: MountKind = MountKind.SECRETS) -> tuple[str, str]:
