@@ -31,3 +31,9 @@ def test_functions_are_small() -> None:
 def _lines(function: FunctionNode) -> int:
     assert function.end_lineno is not None
     return function.end_lineno - function.lineno + 1
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """Pytest imports a test file by its bare name where the folder is no package: two of one name hide each other."""
+    names = [file.path.name for file in python_files() if file.path.name.startswith("test_")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
