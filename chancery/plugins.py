@@ -17,14 +17,19 @@ from chancery.kit.storage import Schema
 class Declared(Mapping[str, EngineType]):
     """The entry points of a group, each loaded when it is first asked for. An entry's name is its mount type."""
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, schemas: Sequence[Schema]) -> None:
+        """`schemas` are those declared apart: a type whose tables are not among them cannot be loaded."""
+        self._schemas = schemas
         self._points = {point.name: point for point in entry_points(group=group)}
         self._loaded: dict[str, EngineType] = {}
 
     def __getitem__(self, name: str) -> EngineType:
         known = self._loaded.get(name)
         if known is None:
-            known = self._loaded[name] = cast(EngineType, self._points[name].load())
+            known = cast(EngineType, self._points[name].load())
+            if known.schema is not None and known.schema not in self._schemas:
+                raise RuntimeError(f"{name} has tables: its package must declare them in the group chancery.schemas")
+            self._loaded[name] = known
         return known
 
     def __contains__(self, name: object) -> bool:
@@ -51,11 +56,12 @@ class Catalog:
         """Load every declared engine and extension, and find the auth methods."""
         engines = [cast(EngineType, point.load()) for point in entry_points(group="chancery.engines")]
         extensions = [cast(ExtensionType, point.load()) for point in entry_points(group="chancery.extensions")]
+        schemas = tuple(cast(Schema, point.load()) for point in entry_points(group="chancery.schemas"))
         return cls(
             {engine.name: engine for engine in engines},
             tuple(extensions),
-            Declared("chancery.auth_methods"),
-            tuple(cast(Schema, point.load()) for point in entry_points(group="chancery.schemas")),
+            Declared("chancery.auth_methods", schemas),
+            schemas,
         )
 
     def schemas(self) -> list[Schema]:
